@@ -1,0 +1,85 @@
+"""Reads and checks a request body. What is wrong is named; what was sent is never echoed."""
+
+import json
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+from starlette.types import Receive, Scope
+
+from gateway.errors import GatewayError, InvalidJson, InvalidRequest, MissingParameter, UnsupportedMediaType
+
+Body = TypeVar("Body", bound=BaseModel)
+FORM_TYPES = (b"application/x-www-form-urlencoded", b"multipart/form-data")
+
+
+async def read_body(scope: Scope, receive: Receive) -> bytes:
+    """The whole body.
+
+    Raises:
+        UnsupportedMediaType: it says that it is a form.
+        OSError: the client left before it was complete.
+        RequestTooLarge: from `receive`, under the payload cap.
+    """
+    for name, value in scope["headers"]:
+        if name == b"content-type" and value.lower().startswith(FORM_TYPES):
+            raise UnsupportedMediaType
+    body = bytearray()
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            # A subclass of OSError: to the account it means a client that is gone.
+            raise ConnectionResetError
+        body += message.get("body", b"")
+        if not message.get("more_body"):
+            return bytes(body)
+
+
+def parse_body(model: type[Body], body: bytes) -> Body:
+    """The body as its model.
+
+    Raises:
+        InvalidJson, MissingParameter, InvalidRequest: with `param` naming the first field at fault.
+    """
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as error:
+        # From None: the original holds the caller's input.
+        raise _named(error, body) from None
+
+
+def _named(error: ValidationError, body: bytes) -> GatewayError:
+    first = error.errors(include_url=False, include_input=False)[0]
+    if first["type"] == "json_invalid":
+        return InvalidJson()
+    if not first["loc"]:
+        return InvalidJson()
+    param = _path(first["loc"], json.loads(body))
+    if first["type"] == "missing":
+        return MissingParameter(f"Missing required parameter: '{param}'.", param=param)
+    return InvalidRequest(f"Invalid value for '{param}': {_complaint(first)}.", param=param)
+
+
+def _complaint(first: ErrorDetails) -> str:
+    """Pydantic's sentence; where that would quote the input, one of our own."""
+    context = first.get("ctx", {})
+    if first["type"] == "union_tag_invalid":
+        return f"its {context['discriminator']} must be one of {context['expected_tags']}"
+    if first["type"] == "union_tag_not_found":
+        return f"its {context['discriminator']} is missing"
+    return first["msg"][0].lower() + first["msg"][1:]
+
+
+def _path(loc: Sequence[int | str], body: Any) -> str:
+    """`messages[0].content` for pydantic's location, which also names the branches of unions that it tried."""
+    path = ""
+    here = body
+    for place, step in enumerate(loc):
+        if isinstance(step, int):
+            path += f"[{step}]"
+            here = here[step] if isinstance(here, list) and step < len(here) else None
+        elif isinstance(here, dict) and (step in here or place == len(loc) - 1):
+            path += f".{step}" if path else step
+            here = here.get(step)
+    return path

@@ -1,0 +1,1 @@
+"""The one door to the models: LiteLLM for real providers, and an offline demo model."""

@@ -1,0 +1,107 @@
+"""LiteLLM's exceptions as ours. The status counts before the class: LiteLLM often picks an odd class for a status."""
+
+import ast
+import json
+import re
+from typing import Any
+
+from litellm import exceptions as theirs
+
+from gateway.errors import (
+    ContentRefused,
+    ContextLengthExceeded,
+    GatewayError,
+    InvalidRequest,
+    Overloaded,
+    RateLimited,
+    UpstreamError,
+)
+from gateway.redaction import without_details
+
+MAX_RETRY_AFTER = 60
+MAX_TEXT = 300
+_PREFIX = re.compile(r"^(?:litellm\.)?\w*(?:Error|Exception|Timeout)\s*(?:-|:)\s*")
+_SUFFIX = re.compile(r"\.?\s*(?:Handle with `litellm\.\w+`\.?|LiteLLM Retried:.*)\s*$", re.DOTALL)
+
+
+def translated(error: Exception) -> GatewayError:
+    """What the caller is told. The original goes to the log, by `raise ... from`."""
+    if isinstance(error, GatewayError):
+        return error
+    if isinstance(error, theirs.ContextWindowExceededError):
+        return ContextLengthExceeded(param="messages")
+    if isinstance(error, theirs.ContentPolicyViolationError):
+        return ContentRefused(param="messages")
+    if isinstance(error, theirs.MidStreamFallbackError):
+        return UpstreamError("The model's provider broke off in the middle of its answer.", should_retry=False)
+    if isinstance(error, theirs.Timeout):
+        return UpstreamError("The model's provider did not answer in time.")
+    return _by_status(getattr(error, "status_code", None), error)
+
+
+def _by_status(status: object, error: Exception) -> GatewayError:
+    match status:
+        case 400 | 413 | 422:
+            return _refused_request(error)
+        case 401 | 403:
+            return UpstreamError(
+                "The model's provider refused this gateway's credential. Tell whoever runs the gateway."
+            )
+        case 404:
+            return UpstreamError("The model's provider does not know this model. Tell whoever runs the gateway.")
+        case 429:
+            return RateLimited(retry_after=_retry_after(error))
+        case 503 | 529:
+            return Overloaded(retry_after=_retry_after(error) or 2)
+        case _:
+            return UpstreamError()
+
+
+def _refused_request(error: Exception) -> GatewayError:
+    """The provider's own sentence is what helps: it names the parameter that it does not take."""
+    said = provider_text(error)
+    if "context" in said and ("length" in said or "window" in said or "too long" in said):
+        return ContextLengthExceeded(param="messages")
+    return InvalidRequest(f"The model's provider refused the request: {said}" if said else None)
+
+
+def provider_text(error: Exception) -> str:
+    """The provider's sentence without LiteLLM's wrapping, credentials, addresses and account numbers."""
+    text = str(getattr(error, "message", "") or error)
+    while (shorter := _PREFIX.sub("", text)) != text:
+        text = shorter
+    text = _SUFFIX.sub("", text)
+    text = _message_in(text) or text
+    text = " ".join(without_details(text).split())
+    return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"
+
+
+def _message_in(text: str) -> str | None:
+    """The message inside a provider's JSON body, which may itself be the `repr` of bytes."""
+    if text.startswith(("b'", 'b"')):
+        try:
+            text = ast.literal_eval(text).decode("utf-8", "replace")
+        except (ValueError, SyntaxError):
+            return None
+    try:
+        body: Any = json.loads(text)
+    except ValueError:
+        return None
+    found = body.get("error", body) if isinstance(body, dict) else None
+    message = found.get("message") if isinstance(found, dict) else found
+    return message if isinstance(message, str) else None
+
+
+def _retry_after(error: Exception) -> int | None:
+    """The provider's wish in whole seconds, at most a minute: Node's SDK sleeps as long as it is told."""
+    sources = (
+        getattr(getattr(error, "response", None), "headers", None),
+        getattr(error, "litellm_response_headers", None),
+    )
+    for headers in sources:
+        value = headers.get("retry-after") if headers else None
+        try:
+            return min(MAX_RETRY_AFTER, max(1, round(float(value)))) if value else None
+        except ValueError:
+            continue
+    return None
