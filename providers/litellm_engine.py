@@ -19,9 +19,8 @@ import litellm
 from gateway.catalog import Deployment
 from gateway.chat_types import CHAT_PARAMS, ChatRequest, Chunk, Usage
 from gateway.errors import UpstreamError
-from gateway.redaction import without_secrets
 from providers.litellm_chunks import FinishEvidence, chunk_from, chunk_from_whole
-from providers.litellm_failures import translated
+from providers.litellm_failures import provider_text, translated
 
 litellm.suppress_debug_info = True
 litellm.drop_params = True
@@ -29,6 +28,7 @@ litellm.disable_token_counter = True
 litellm.telemetry = False
 
 logger = logging.getLogger(__name__)
+SMALLEST = Decimal("1e-12")
 
 
 class LiteLLMEngine:
@@ -61,10 +61,12 @@ class LiteLLMEngine:
         except Exception as error:
             ours = translated(error)
             logger.warning(
-                "provider %s failed: %s: %s",
+                "provider %s failed: %s (status %s): %s",
                 deployment.provider,
                 type(error).__name__,
-                without_secrets(str(error))[:1000],
+                getattr(error, "status_code", None),
+                # Not the exception's own text: LiteLLM may put the messages of the request into it.
+                provider_text(error),
             )
             raise ours from error
         if not reasons:
@@ -89,7 +91,8 @@ class LiteLLMEngine:
             )
         except Exception:  # noqa: BLE001  it raises a bare Exception for a model that it has no price for
             return None
-        return sum((Decimal(str(price)) for price in prices), Decimal(0))
+        # LiteLLM computes in floats: what is below a millionth of a millionth of a dollar is their noise.
+        return sum((Decimal(str(price)) for price in prices), Decimal(0)).quantize(SMALLEST).normalize()
 
     def _arguments(self, deployment: Deployment, request: ChatRequest) -> dict[str, Any]:
         """The operator's parameters, and of the caller's only those on the allow-list."""

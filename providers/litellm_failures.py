@@ -101,7 +101,8 @@ def _retry_after(error: Exception) -> int | None:
     for headers in sources:
         value = headers.get("retry-after") if headers else None
         try:
-            return min(MAX_RETRY_AFTER, max(1, round(float(value)))) if value else None
-        except ValueError:
+            if value:
+                return min(MAX_RETRY_AFTER, max(1, round(float(value))))
+        except (ValueError, OverflowError):  # a date: rare, and the SDKs have a default of their own
             continue
     return None
