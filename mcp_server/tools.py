@@ -165,15 +165,14 @@ class Tools:
 
 async def _reported(answer: Answer, progress: TextProgress) -> ChatResult:
     """The whole answer; its text goes out as progress meanwhile."""
-    await progress.waiting()
     collector = Collector()
-    async for event in answer:
-        if isinstance(event, Waiting):
-            await progress.waiting()
-            continue
-        collector.add(event)
-        for delta in event.choices:
-            if delta.index == 0 and delta.content:
-                await progress.add(delta.content)
-    await progress.flush()
+    async with progress.running():
+        async for event in answer:
+            if isinstance(event, Waiting):
+                await progress.waiting()
+                continue
+            collector.add(event)
+            for delta in event.choices:
+                if delta.index == 0 and delta.content:
+                    progress.add(delta.content)
     return collector.result(answer)

@@ -50,25 +50,27 @@ def parse_body(model: type[Body], body: bytes) -> Body:
 
 
 def _named(error: ValidationError, body: bytes) -> GatewayError:
-    first = error.errors(include_url=False, include_input=False)[0]
-    if first["type"] == "json_invalid":
+    found = error.errors(include_url=False, include_input=False)
+    if found[0]["type"] == "json_invalid" or not found[0]["loc"]:
         return InvalidJson()
-    if not first["loc"]:
-        return InvalidJson()
-    param = _path(first["loc"], json.loads(body))
-    if first["type"] == "missing":
+    sent = json.loads(body)
+    paths = [_path(problem["loc"], sent) for problem in found]
+    # Where a value may be one of several kinds, pydantic complains once for each: what got furthest was meant.
+    place = max((i for i in range(len(found)) if paths[i].startswith(paths[0])), key=lambda i: len(paths[i]))
+    problem, param = found[place], paths[place]
+    if problem["type"] == "missing":
         return MissingParameter(f"Missing required parameter: '{param}'.", param=param)
-    return InvalidRequest(f"Invalid value for '{param}': {_complaint(first)}.", param=param)
+    return InvalidRequest(f"Invalid value for '{param}': {_complaint(problem)}.", param=param)
 
 
-def _complaint(first: ErrorDetails) -> str:
+def _complaint(problem: ErrorDetails) -> str:
     """Pydantic's sentence; where that would quote the input, one of our own."""
-    context = first.get("ctx", {})
-    if first["type"] == "union_tag_invalid":
+    context = problem.get("ctx", {})
+    if problem["type"] == "union_tag_invalid":
         return f"its {context['discriminator']} must be one of {context['expected_tags']}"
-    if first["type"] == "union_tag_not_found":
+    if problem["type"] == "union_tag_not_found":
         return f"its {context['discriminator']} is missing"
-    return first["msg"][0].lower() + first["msg"][1:]
+    return problem["msg"][0].lower() + problem["msg"][1:]
 
 
 def _path(loc: Sequence[int | str], body: Any) -> str:

@@ -144,5 +144,6 @@ def _remote(part: Mapping[str, Any]) -> bool:
         return not part["image_url"]["url"].startswith("data:")
     if part.get("type") == "file":
         data = part["file"].get("file_data")
-        return isinstance(data, str) and "://" in data[:16]
+        # Bare base64 has no colon; anything with one and no `data:` names a place.
+        return isinstance(data, str) and ":" in data[:64] and not data.startswith("data:")
     return False

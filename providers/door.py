@@ -81,8 +81,11 @@ class Providers:
             return self._demo
         async with self._loading:
             if self._litellm is None:
-                # In a thread: the import takes seconds, and keep-alives must go out meanwhile.
-                module = await anyio.to_thread.run_sync(importlib.import_module, "providers.litellm_engine")
+                # In a thread: the import takes seconds, and keep-alives must go out meanwhile. A call that gives up
+                # leaves the thread to finish for the next one.
+                module = await anyio.to_thread.run_sync(
+                    importlib.import_module, "providers.litellm_engine", abandon_on_cancel=True
+                )
                 self._litellm = module.LiteLLMEngine(read_timeout=self._read_timeout)
         return self._litellm
 

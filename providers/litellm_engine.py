@@ -2,7 +2,9 @@
 
 import logging
 import os
-from collections.abc import AsyncGenerator
+import sys
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from decimal import Decimal
 from typing import Any
 
@@ -14,6 +16,7 @@ os.environ.update(  # noqa: TID251  LiteLLM reads these at its import; they are 
     LITELLM_MODE="PRODUCTION",
 )
 
+import anyio
 import litellm
 
 from gateway.catalog import Deployment
@@ -26,9 +29,12 @@ litellm.suppress_debug_info = True
 litellm.drop_params = True
 litellm.disable_token_counter = True
 litellm.telemetry = False
+# LiteLLM breaks off an answer that says the same piece a hundred times, as a table's ruler does.
+litellm.REPEATED_STREAMING_CHUNK_LIMIT = sys.maxsize
 
 logger = logging.getLogger(__name__)
 SMALLEST = Decimal("1e-12")
+REFUSES_REQUEST = frozenset({400, 413, 422})
 
 
 class LiteLLMEngine:
@@ -51,24 +57,17 @@ class LiteLLMEngine:
             evidence = FinishEvidence(wrapper)
             seen: set[int] = set()
             usage: Usage | None = None
-            async for theirs in wrapper:
-                chunk = chunk_from(theirs)
-                usage = chunk.usage or usage
-                if chunk.choices:
-                    seen.update(choice.index for choice in chunk.choices)
-                    yield Chunk(choices=chunk.choices)
+            async with _closed_after(wrapper):
+                async for theirs in wrapper:
+                    chunk = chunk_from(theirs)
+                    usage = chunk.usage or usage
+                    if chunk.choices:
+                        seen.update(choice.index for choice in chunk.choices)
+                        yield Chunk(choices=chunk.choices)
             reasons = evidence.reasons(seen)
         except Exception as error:
-            ours = translated(error)
-            logger.warning(
-                "provider %s failed: %s (status %s): %s",
-                deployment.provider,
-                type(error).__name__,
-                getattr(error, "status_code", None),
-                # Not the exception's own text: LiteLLM may put the messages of the request into it.
-                provider_text(error),
-            )
-            raise ours from error
+            _log_failure(deployment, error)
+            raise translated(error) from error
         if not reasons:
             message = "The model's provider ended its answer without having finished it."
             raise UpstreamError(message, should_retry=False if seen else None)
@@ -106,3 +105,29 @@ class LiteLLMEngine:
             "num_retries": 0,
             "max_retries": 0,
         }
+
+
+@asynccontextmanager
+async def _closed_after(wrapper: Any) -> AsyncIterator[None]:
+    """Closes the provider's connection when the block is left while the reader was busy elsewhere.
+
+    LiteLLM's iterators close it only when they are cancelled where they wait for the provider; their `aclose` leaves
+    some open. So the iterator is driven on under a cancelled scope, through what it has buffered to its next wait.
+    """
+    try:
+        yield
+    except GeneratorExit:
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            with suppress(Exception):
+                async for _ in wrapper:
+                    pass
+        raise
+
+
+def _log_failure(deployment: Deployment, error: Exception) -> None:
+    """What an operator needs to mend it. A refusal of the caller's request may quote the request: without its text."""
+    status = getattr(error, "status_code", None)
+    quotes_request = status in REFUSES_REQUEST or isinstance(error, litellm.exceptions.MidStreamFallbackError)
+    text = "" if quotes_request else f": {provider_text(error)}"
+    logger.warning("provider %s failed: %s, status %s%s", deployment.provider, type(error).__name__, status, text)

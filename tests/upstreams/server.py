@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 import anyio
+import anyio.lowlevel
 import uvicorn
 
 from tests.upstreams.scenario import Scenario
@@ -136,6 +137,8 @@ class Upstream:
             if scenario.pause:
                 await anyio.sleep(scenario.pause)
             await send({"type": "http.response.body", "body": piece, "more_body": True})
+            # uvicorn drops what is sent to a client that left, without a pause in which one could notice.
+            await anyio.lowlevel.checkpoint()
             seen.pieces_sent += 1
         for part in wire.tail(scenario):
             await send({"type": "http.response.body", "body": part, "more_body": True})
