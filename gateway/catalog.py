@@ -160,14 +160,19 @@ class Catalog:
         exact = self._entries.get(name)
         if exact is not None and not exact.is_wildcard:
             return exact
-        if "*" in name:
+        # What goes on to a provider is a name: one that says something, and nothing that could be more than a name.
+        if "*" in name or not name.isprintable():
             return None
-        return next((entry for entry in self._wildcards if fnmatchcase(name, entry.name)), None)
+        return next((entry for entry in self._wildcards if _serves(entry, name)), None)
 
     def _spread(self, entry: ModelEntry, name: str) -> list[Deployment]:
         """Each deployment once, in a random order in which the heavier tend to come first."""
         keyed = [(self._random.random() ** (1 / max(d.weight, 1e-9)), i) for i, d in enumerate(entry.deployments)]
         return [_concrete(entry, entry.deployments[i], name) for _, i in sorted(keyed, reverse=True)]
+
+
+def _serves(entry: ModelEntry, name: str) -> bool:
+    return fnmatchcase(name, entry.name) and len(name) >= len(entry.name)
 
 
 def _concrete(entry: ModelEntry, deployment: Deployment, name: str) -> Deployment:
