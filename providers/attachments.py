@@ -1,7 +1,7 @@
 """Images and files that a message names by URL, fetched by us and passed on as data.
 
 No provider, and no library, is ever handed a URL from a request: LiteLLM would fetch some of them from inside our
-network, and a self-hosted model server would fetch them from inside its own (docs/adr/0006).
+network, and a self-hosted model server would fetch them from inside its own (docs/adr/0004).
 """
 
 import base64

@@ -30,7 +30,7 @@ litellm.drop_params = True
 litellm.disable_token_counter = True
 litellm.telemetry = False
 # LiteLLM breaks off an answer that says the same piece a hundred times, as a table's ruler does.
-litellm.REPEATED_STREAMING_CHUNK_LIMIT = sys.maxsize
+litellm.REPEATED_STREAMING_CHUNK_LIMIT = sys.maxsize  # type: ignore[attr-defined]
 
 logger = logging.getLogger(__name__)
 SMALLEST = Decimal("1e-12")

@@ -20,7 +20,7 @@ from gateway.redaction import without_details
 
 MAX_RETRY_AFTER = 60
 MAX_TEXT = 300
-_PREFIX = re.compile(r"^(?:litellm\.)?\w*(?:Error|Exception|Timeout)\s*(?:-|:)\s*")
+_PREFIX = re.compile(r"^(?:litellm\.)?\w*(?:Error|Exception|Timeout)(?:\s*[-:]\s*|\s+(?=\w+(?:Error|Exception)\b))")
 _SUFFIX = re.compile(r"\.?\s*(?:Handle with `litellm\.\w+`\.?|LiteLLM Retried:.*)\s*$", re.DOTALL)
 
 

@@ -113,7 +113,7 @@ class Served:
 
 @contextmanager
 def serving(
-    folder: Path, *, models: Mapping[str, Any] | None = None, arguments: tuple[str, ...] = (), **environment: str
+    folder: Path, models: Mapping[str, Any] | None = None, arguments: tuple[str, ...] = (), **environment: str
 ) -> Iterator[Served]:
     """Start `zerogate serve` and wait for its ready file."""
     ready, log = folder / "ready.json", folder / "log.txt"

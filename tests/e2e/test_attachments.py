@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
+from typing_extensions import override
 
 from tests.served import Served
 from tests.upstreams import Upstream
@@ -45,6 +46,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(PNG * 20_000 if self.path == "/big" else PNG)
 
+    @override
     def log_message(self, *_: object) -> None:
         pass
 

@@ -9,11 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import boto3
 import httpx
 import openai
 import pytest
 import yaml
 from moto.server import ThreadedMotoServer
+from typing_extensions import override
 
 from bootstrap.cognito_client import build_client
 from tests.served import BIN, PROVIDER_KEY, Served, clean_environment, serving
@@ -143,7 +145,7 @@ class TestServe:
 
     def test_provider_credentials_make_their_models_appear(self, tmp_path: Path, upstream: Upstream) -> None:
         environment = {"OPENAI_API_KEY": PROVIDER_KEY, "OPENAI_BASE_URL": f"{upstream.url}/v1"}
-        with serving(tmp_path, **environment) as server:
+        with serving(tmp_path, None, (), **environment) as server:
             names = {model.id for model in server.client().models.list()}
             assert {"demo/echo", "openai/gpt-4o"} <= names
             answer = server.client().chat.completions.create(
@@ -151,6 +153,36 @@ class TestServe:
             )
             assert answer.choices[0].message.content == "Hello from the loopback upstream"
             assert upstream.last.headers["authorization"] == f"Bearer {PROVIDER_KEY}"
+
+    def test_a_providers_key_can_be_kept_in_the_parameter_store(self, tmp_path: Path, upstream: Upstream) -> None:
+        moto = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+        moto.start()
+        try:
+            host, port = moto.get_host_and_port()
+            credentials: dict[str, Any] = {
+                "aws_access_key_id": "x",
+                "aws_secret_access_key": "x",
+                "region_name": "us-east-1",
+            }
+            ssm = boto3.client("ssm", endpoint_url=f"http://{host}:{port}", **credentials)
+            ssm.put_parameter(Name="/zerogate/key", Value="key-from-the-store", Type="SecureString")
+            params = {"model": "openai/gpt-4o", "api_base": f"{upstream.url}/v1", "api_key": "ssm:/zerogate/key"}
+            missing = {**params, "api_key": "ssm:/zerogate/missing"}
+            models = {
+                "model_list": [{"model_name": n, "litellm_params": p} for n, p in (("a", params), ("b", missing))]
+            }
+            environment = {name.upper(): value for name, value in credentials.items() if name != "region_name"}
+            environment |= {"AWS_DEFAULT_REGION": "us-east-1", "AWS_ENDPOINT_URL_SSM": f"http://{host}:{port}"}
+            with serving(tmp_path, models, (), **environment) as server:
+                ask: Any = {"messages": [{"role": "user", "content": "x"}]}
+                server.client().chat.completions.create(model="a", **ask)
+                assert upstream.last.headers["authorization"] == "Bearer key-from-the-store"
+                with pytest.raises(openai.APIStatusError) as failure:
+                    server.client().chat.completions.create(model="b", **ask)
+                assert failure.value.status_code == 502
+                assert "key-from-the-store" not in server.log.read_text()
+        finally:
+            moto.stop()
 
     def test_a_real_user_pool_can_stand_in_for_the_embedded_one(self, tmp_path: Path) -> None:
         with serving(tmp_path) as local:
@@ -312,6 +344,7 @@ def providers() -> Iterator[str]:
             self.end_headers()
             self.wfile.write(json.dumps(body).encode())
 
+        @override
         def log_message(self, *_: object) -> None:
             pass
 

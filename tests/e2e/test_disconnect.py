@@ -78,7 +78,7 @@ async def test_closing_the_connection_of_an_mcp_call_closes_the_upstream(
     count = len(served.usage_lines())
     began = anyio.Event()
 
-    async def progress(done: float, total: float | None, message: str | None) -> None:
+    async def on_progress(progress: float, total: float | None, message: str | None) -> None:
         if message and "Hello" in message:
             began.set()
 
@@ -88,7 +88,7 @@ async def test_closing_the_connection_of_an_mcp_call_closes_the_upstream(
 
                 async def call() -> None:
                     arguments = {"messages": [{"content": "hold"}], "model": wire}
-                    await client.call_tool("chat", arguments, progress_callback=progress)
+                    await client.call_tool("chat", arguments, progress_callback=on_progress)
 
                 tasks.start_soon(call)
                 with anyio.fail_after(10):

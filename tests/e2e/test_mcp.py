@@ -56,11 +56,11 @@ async def test_chat_answers_whole_and_brings_the_text_as_progress(
 ) -> None:
     reports: list[tuple[float, str]] = []
 
-    async def progress(done: float, total: float | None, message: str | None) -> None:
-        reports.append((done, message or ""))
+    async def on_progress(progress: float, total: float | None, message: str | None) -> None:
+        reports.append((progress, message or ""))
 
     async with connected(served, tmp_path, transport, mode) as client:
-        result = await client.call_tool("chat", {"messages": HELLO}, progress_callback=progress)
+        result = await client.call_tool("chat", {"messages": HELLO}, progress_callback=on_progress)
     assert not result.is_error
     answer = result.structured_content or {}
     assert answer["text"] == "Hello wide world"
@@ -68,7 +68,7 @@ async def test_chat_answers_whole_and_brings_the_text_as_progress(
     assert answer["finish_reason"] == "stop"
     assert answer["usage"]["output_tokens"] == 3
     assert getattr(result.content[0], "text", None) == "Hello wide world"
-    assert [text for _, text in reports][0] == "waiting for the model"
+    assert reports[0][1] == "waiting for the model"
     assert "".join(text for _, text in reports[1:]) == "Hello wide world"
     assert [done for done, _ in reports] == sorted({done for done, _ in reports})
 

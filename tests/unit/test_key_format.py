@@ -43,7 +43,7 @@ def test_anything_else_is_no_key_and_no_error(text: str) -> None:
     assert not looks_whole(text)
 
 
-@pytest.mark.parametrize("text", [SAMPLE + "\n", " " + SAMPLE, SAMPLE.replace("0", "٠"), SAMPLE[:67]])
+@pytest.mark.parametrize("text", [SAMPLE + "\n", " " + SAMPLE, SAMPLE.replace("0", "\u0660"), SAMPLE[:67]])
 def test_look_alikes_are_refused(text: str) -> None:
     assert key_format.parse(text) is None
 

@@ -73,9 +73,10 @@ OPENAI = """
     await check(401, "GET", "/v1/models")
     await check(404, "GET", "/nothing")
     await check(405, "GET", "/v1/chat/completions", headers=AUTH)
-    await check(404, "POST", "/v1/chat/completions", headers=AUTH, json={"model": "x", "messages": [{"role": "user", "content": "x"}]})
-    await check(400, "POST", "/v1/chat/completions", headers=AUTH, json={"model": "demo/echo", "messages": 1})
-    await check(413, "POST", "/v1/chat/completions", headers=AUTH, content=b"x" * 5_000_000)
+    chat, hello = "/v1/chat/completions", [{"role": "user", "content": "hello"}]
+    await check(404, "POST", chat, headers=AUTH, json={"model": "x", "messages": hello})
+    await check(400, "POST", chat, headers=AUTH, json={"model": "demo/echo", "messages": 1})
+    await check(413, "POST", chat, headers=AUTH, content=b"x" * 5_000_000)
 """
 DEMO_CHAT = """
     body = {"model": "demo/echo", "messages": [{"role": "user", "content": "hello"}]}
@@ -121,7 +122,15 @@ def test_mcp_discovery_and_list_models_never_load_litellm(tmp_path: Path) -> Non
 
 
 def test_keycli_help_loads_none_of_the_server(tmp_path: Path) -> None:
-    program = "import sys\nsys.argv = ['keycli', '--help']\nfrom keycli.main import run\ntry:\n    run()\nfinally:\n    print(*sorted(sys.modules), file=sys.stderr)"
+    program = """
+import sys
+sys.argv = ["keycli", "--help"]
+from keycli.main import run
+try:
+    run()
+finally:
+    print(*sorted(sys.modules), file=sys.stderr)
+"""
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, env=clean_environment(tmp_path), check=False
     )
