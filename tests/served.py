@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -93,7 +93,9 @@ class Served:
         return httpx.post(f"{self.root}{path}", json=body, headers=self.headers, timeout=30, **more)
 
     def usage_lines(self) -> list[dict[str, Any]]:
-        lines = [line for line in self.log.read_text().splitlines() if line.startswith("{")]
+        # Without a last line that is still being written.
+        whole = self.log.read_text().rpartition("\n")[0]
+        lines = [line for line in whole.splitlines() if line.startswith("{")]
         return [json.loads(line) for line in lines]
 
     def usage_of(self, request_id: str) -> dict[str, Any]:
@@ -106,7 +108,8 @@ class Served:
         """The newest line once there are `count` of them: for clients that left, which nobody tells."""
         deadline = time.monotonic() + 10
         while len(lines := self.usage_lines()) < count and time.monotonic() < deadline:
-            self.process.poll()
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(0.02)
         assert len(lines) == count
         return lines[-1]
 
@@ -144,9 +147,7 @@ def _awaited(ready: Path, process: subprocess.Popen[bytes], log: Path) -> dict[s
     while not ready.exists():
         assert process.poll() is None, log.read_text()
         assert time.monotonic() < deadline, "the server did not get ready"
-        try:
+        with suppress(subprocess.TimeoutExpired):
             process.wait(0.02)
-        except subprocess.TimeoutExpired:
-            continue
     content: dict[str, str] = json.loads(ready.read_text())
     return content

@@ -159,19 +159,16 @@ class TestServe:
         moto.start()
         try:
             host, port = moto.get_host_and_port()
-            credentials: dict[str, Any] = {
-                "aws_access_key_id": "x",
-                "aws_secret_access_key": "x",
-                "region_name": "us-east-1",
-            }
-            ssm = boto3.client("ssm", endpoint_url=f"http://{host}:{port}", **credentials)
+            keys = {"aws_access_key_id": "x", "aws_secret_access_key": "x"}
+            session = boto3.session.Session(region_name="us-east-1", **keys)
+            ssm = session.client("ssm", endpoint_url=f"http://{host}:{port}")
             ssm.put_parameter(Name="/zerogate/key", Value="key-from-the-store", Type="SecureString")
             params = {"model": "openai/gpt-4o", "api_base": f"{upstream.url}/v1", "api_key": "ssm:/zerogate/key"}
             missing = {**params, "api_key": "ssm:/zerogate/missing"}
             models = {
                 "model_list": [{"model_name": n, "litellm_params": p} for n, p in (("a", params), ("b", missing))]
             }
-            environment = {name.upper(): value for name, value in credentials.items() if name != "region_name"}
+            environment = {name.upper(): value for name, value in keys.items()}
             environment |= {"AWS_DEFAULT_REGION": "us-east-1", "AWS_ENDPOINT_URL_SSM": f"http://{host}:{port}"}
             with serving(tmp_path, models, (), **environment) as server:
                 ask: Any = {"messages": [{"role": "user", "content": "x"}]}
