@@ -1,5 +1,6 @@
 """The models that callers may name, and the deployments behind each name."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from gateway.identity import Principal
 
 MAX_ALIAS_HOPS = 4
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9._:/@+-]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,8 +162,8 @@ class Catalog:
         exact = self._entries.get(name)
         if exact is not None and not exact.is_wildcard:
             return exact
-        # What goes on to a provider is a name: one that says something, and nothing that could be more than a name.
-        if "*" in name or not name.isprintable():
+        # What goes on to a provider is a name, and nothing that could lead an address elsewhere.
+        if not _PLAIN_NAME.fullmatch(name) or ".." in name:
             return None
         return next((entry for entry in self._wildcards if _serves(entry, name)), None)
 

@@ -21,7 +21,13 @@ from gateway.redaction import without_details
 MAX_RETRY_AFTER = 60
 MAX_TEXT = 300
 _PREFIX = re.compile(r"^(?:litellm\.)?\w*(?:Error|Exception|Timeout)(?:\s*[-:]\s*|\s+(?=\w+(?:Error|Exception)\b))")
-_SUFFIX = re.compile(r"\.?\s*(?:Handle with `litellm\.\w+`\.?|LiteLLM Retried:.*)\s*$", re.DOTALL)
+# What LiteLLM appends: its own advice, and the provider's raw body, which may hold what the model said.
+_SUFFIX = re.compile(
+    r"[.,]?\s*(?:Handle with `litellm\.|LiteLLM Retried:|Original Response:|Received[:=]|File an issue if litellm).*$",
+    re.DOTALL,
+)
+# How LiteLLM's Bedrock code says, as a 422, that a 200 held no answer. Bedrock itself has no such status.
+_NO_ANSWER = "converting to valid response"
 
 
 def translated(error: Exception) -> GatewayError:
@@ -60,6 +66,8 @@ def _by_status(status: object, error: Exception) -> GatewayError:
 def _refused_request(error: Exception) -> GatewayError:
     """The provider's own sentence is what helps: it names the parameter that it does not take."""
     said = provider_text(error)
+    if _NO_ANSWER in said:
+        return UpstreamError("The model's provider sent something that is not an answer.")
     if "context" in said and ("length" in said or "window" in said or "too long" in said):
         return ContextLengthExceeded(param="messages")
     return InvalidRequest(f"The model's provider refused the request: {said}" if said else None)

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,7 +54,10 @@ def models_file(upstream_url: str) -> dict[str, Any]:
         "openai/*": {"model": "openai/*", "api_base": v1, "api_key": PROVIDER_KEY},
     }
     entries: list[dict[str, Any]] = [{"model_name": name, "litellm_params": p} for name, p in by_name.items()]
-    entries.append({"model_name": "plain", "litellm_params": by_name["openai"], "upstream": "plain"})
+    entries += [
+        {"model_name": f"plain-{name}", "litellm_params": by_name[name], "upstream": "plain"}
+        for name in ("openai", "azure", "anthropic", "bedrock", "compatible")
+    ]
     refused = {**by_name["openai"], "api_base": "http://127.0.0.1:9/v1"}
     entries.append({"model_name": "falls-back", "litellm_params": refused})
     entries.append({"model_name": "spread", "litellm_params": {**by_name["openai"], "model": "openai/first"}})
@@ -73,6 +76,8 @@ class Served:
     admin_key: str
     process: subprocess.Popen[bytes]
     log: Path
+    # The clients that tests made, closed with the server: a connection that is left open would be told as a warning.
+    resources: ExitStack
 
     @property
     def root(self) -> str:
@@ -80,7 +85,8 @@ class Served:
 
     def client(self, **more: Any) -> openai.OpenAI:
         """The official client, without retries of its own."""
-        return openai.OpenAI(**{"base_url": self.base_url, "api_key": self.api_key, "max_retries": 0, **more})
+        settings: dict[str, Any] = {"base_url": self.base_url, "api_key": self.api_key, "max_retries": 0, **more}
+        return self.resources.enter_context(openai.OpenAI(**settings))
 
     def async_client(self) -> openai.AsyncOpenAI:
         return openai.AsyncOpenAI(base_url=self.base_url, api_key=self.api_key, max_retries=0)
@@ -132,7 +138,8 @@ def serving(
             command, stdout=page, stderr=errors, env=clean_environment(folder, PLANTED_KEY=PROVIDER_KEY, **environment)
         )
     try:
-        yield Served(**_awaited(ready, process, log), process=process, log=log)
+        with ExitStack() as resources:
+            yield Served(**_awaited(ready, process, log), process=process, log=log, resources=resources)
     finally:
         process.send_signal(signal.SIGINT)
         try:

@@ -159,7 +159,7 @@ class TestServe:
         moto.start()
         try:
             host, port = moto.get_host_and_port()
-            keys = {"aws_access_key_id": "x", "aws_secret_access_key": "x"}
+            keys: dict[str, Any] = {"aws_access_key_id": "x", "aws_secret_access_key": "x"}
             session = boto3.session.Session(region_name="us-east-1", **keys)
             ssm = session.client("ssm", endpoint_url=f"http://{host}:{port}")
             ssm.put_parameter(Name="/zerogate/key", Value="key-from-the-store", Type="SecureString")
@@ -223,8 +223,8 @@ class TestServe:
                 if pool in line:
                     break
             root = page.split("ready at ")[1].split()[0]
-            found = openai.OpenAI(base_url=f"{root}/v1", api_key=key, max_retries=0).models.list()
-            assert "demo/echo" in {model.id for model in found}
+            with openai.OpenAI(base_url=f"{root}/v1", api_key=key, max_retries=0) as client:
+                assert "demo/echo" in {model.id for model in client.models.list()}
             process.send_signal(signal.SIGINT)
         return page
 

@@ -155,29 +155,56 @@ def test_an_answer_is_never_faked_complete(
     assert [line["outcome"] for line in lines] == ["failed"]
 
 
+@wires
 @pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("scenario", [Scenario(), CALLS_ADD], ids=["text", "a tool call"])
 def test_a_deployment_that_is_asked_plainly_gives_the_same_answer(
-    stream: bool, served: Served, upstream: Upstream
+    wire: str, scenario: Scenario, stream: bool, served: Served, upstream: Upstream
 ) -> None:
-    def ask(model: str) -> Any:
-        body = {"model": model, "messages": ASK, "stream": stream, "stream_options": {"include_usage": True}}
-        text = served.post(body).text
-        events = (
-            [json.loads(e[6:]) for e in text.split("\n\n") if e.startswith("data: {")] if stream else [json.loads(text)]
-        )
-        said = "".join(c.get("delta", c.get("message")).get("content") or "" for e in events for c in e["choices"])
-        ends = [c["finish_reason"] for e in events for c in e["choices"] if c["finish_reason"]]
-        return said, ends, events[-1]["usage"]
+    upstream.plays(scenario)
+    body = {"messages": ASK, "tools": [TOOL], "stream": stream, "stream_options": {"include_usage": True}}
 
-    assert ask("plain") == ask("openai")
+    def ask(model: str) -> Any:
+        answer = served.post({"model": model, **body})
+        events = [json.loads(e[6:]) for e in answer.text.split("\n\n") if e.startswith("data: {")]
+        events = events or [answer.json()]
+        choices = [choice for event in events for choice in event["choices"]]
+        said = [choice.get("delta", choice.get("message")) for choice in choices]
+        calls = [call["function"] for one in said for call in one.get("tool_calls", ())]
+        return {
+            "text": "".join(one.get("content") or "" for one in said),
+            "names": [call["name"] for call in calls if "name" in call],
+            "arguments": json.loads("".join(call["arguments"] for call in calls) or "null"),
+            "finish": [choice["finish_reason"] for choice in choices if choice["finish_reason"]],
+            "usage": {**events[-1]["usage"], "completion_tokens_details": None},
+        }
+
+    assert ask(f"plain-{wire}") == ask(wire)
     assert [seen.streamed for seen in upstream.seen] == [False, True]
 
 
-def test_a_plain_upstream_that_sends_no_answer_is_a_failure(served: Served, upstream: Upstream) -> None:
-    upstream.plays(Scenario(raw=b'{"id": "x", "object": "chat.completion", "choices": []}'))
+@wires
+@pytest.mark.parametrize(
+    "scenario",
+    [
+        Scenario(raw=b"<html>gateway</html>"),
+        Scenario(raw=b""),
+        Scenario(raw=b"{}"),
+        Scenario(raw=b'{"id": "x", "object": "chat.completion", "choices": []}'),
+        Scenario(status=429),
+        Scenario(status=500),
+    ],
+    ids=["an HTML page", "an empty body", "an empty object", "no choices", "429", "500"],
+)
+def test_a_plain_upstream_that_sends_no_answer_is_a_failure(
+    wire: str, scenario: Scenario, served: Served, upstream: Upstream
+) -> None:
+    upstream.plays(scenario)
     with pytest.raises(openai.APIStatusError) as failure:
-        served.client().chat.completions.create(model="plain", messages=ASK)
-    assert failure.value.status_code == 502
+        served.client().chat.completions.create(model=f"plain-{wire}", messages=ASK)
+    assert failure.value.status_code in {429, 502, 503}
+    assert failure.value.request_id is not None
+    assert served.usage_of(failure.value.request_id)["outcome"] == "failed"
 
 
 def test_a_deployment_that_cannot_be_reached_falls_back_before_the_first_chunk(

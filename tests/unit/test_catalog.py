@@ -74,7 +74,24 @@ def test_an_alias_resolves_to_its_entry(catalog: Catalog) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["nope", "", "fas", "FAST", "bedrock/", "bedrock/*", "bedrock", "*", "fast\n", "bedrock/a\nb", "bedrock/\0"]
+    "name",
+    [
+        "nope",
+        "",
+        "fas",
+        "FAST",
+        "bedrock/",
+        "bedrock/*",
+        "bedrock",
+        "*",
+        "fast\n",
+        "bedrock/a\nb",
+        "bedrock/\0",
+        "bedrock/../x",
+        "bedrock/a?b",
+        "bedrock/a#b",
+        "bedrock/a%2fb",
+    ],
 )
 def test_other_names_are_not_found(name: str, catalog: Catalog) -> None:
     with pytest.raises(ModelNotFound):

@@ -115,6 +115,8 @@ def test_the_log_redacts_arguments_and_traces() -> None:
         ("AzureException BadRequestError - no. Handle with `litellm.BadRequestError`.", "no"),
         ("Hosted_vllmException - " + json.dumps({"error": "plain"}), "plain"),
         ("litellm.BadRequestError: x " + "y" * 900, "x " + "y" * 297 + "…"),
+        ("litellm.APIError: XException - Unable to parse, Original Response: marked", "Unable to parse"),
+        ("litellm.APIError: OpenAIException - Empty. Received: 'marked'. Check it", "Empty"),
         ("b'", "b'"),
         ("", ""),
     ],
