@@ -63,15 +63,15 @@ class Answer:
 
     async def pump(self, provider: "Provider", model: "ResolvedModel", request: ChatRequest) -> None:
         """Move the provider's chunks into the buffer until it ends, fails, or the deadline comes."""
-        with self._send, anyio.CancelScope(deadline=self.deadline) as scope:
-            try:
-                async with aclosing(self._chunks(provider, model, request)) as chunks:
-                    async for chunk in chunks:
-                        await self._take(chunk)
-            except Exception as error:  # noqa: BLE001  the reader's task raises it
-                self._failure = error
-        # The scope also ends when the whole call is cancelled; then nobody reads this.
-        self._out_of_time = scope.cancelled_caught
+        with self._send:
+            with anyio.CancelScope(deadline=self.deadline) as scope:
+                try:
+                    async with aclosing(self._chunks(provider, model, request)) as chunks:
+                        async for chunk in chunks:
+                            await self._take(chunk)
+                except Exception as error:  # noqa: BLE001  the reader's task raises it
+                    self._failure = error
+            self._out_of_time = scope.cancelled_caught
 
     async def tick(self, interval: float) -> None:
         """Put a `Waiting` into the buffer whenever it was empty and silent for that many seconds."""
