@@ -106,7 +106,9 @@ def build_mcp(settings: Settings, core: Core) -> McpEndpoint:
         from mcp_server.server import build_server  # noqa: PLC0415  a second of CPU that other surfaces must not pay
         from mcp_server.tools import Tools  # noqa: PLC0415
 
-        return build_server(Tools(core.gateway, core.directory, default_model=core.default_model))
+        return build_server(
+            Tools(core.gateway, core.directory, default_model=core.default_model, stream=settings.mcp_stream)
+        )
 
     return McpEndpoint(build, stream=settings.mcp_stream, hosts=settings.mcp_hosts)
 

@@ -7,6 +7,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.errors import GatewayError, InternalError, MethodNotAllowed, UnknownRoute
+from gateway.redaction import stack_of
 from mcp_server.errors import render_body as render_mcp_body
 from openai_facade.errors import render
 
@@ -93,7 +94,7 @@ def _as_ours(error: Exception) -> GatewayError:
         return MethodNotAllowed((error.headers or {}).get("Allow", ""))
     if isinstance(error, HTTPException) and error.status_code == 404:  # noqa: PLR2004  from the router
         return UnknownRoute()
-    logger.error("a request failed", exc_info=error)
+    logger.error("a request failed: %s", stack_of(error))
     return InternalError()
 
 

@@ -4,6 +4,7 @@ The pump owns the upstream connection: cancelling it is the one way that closes 
 (LiteLLM's iterators do not all close on `aclose`). The reader never runs inside the deadline's cancel scope.
 """
 
+import logging
 import math
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -14,11 +15,14 @@ import anyio
 from gateway.chat_types import WAITING, ChatRequest, Chunk, Ending, Notice, Waiting
 from gateway.errors import DeadlineExceeded, GatewayError, InternalError, UpstreamError
 from gateway.records import Outcome
+from gateway.redaction import stack_of
 
 if TYPE_CHECKING:
     from gateway.call import Account
     from gateway.catalog import ResolvedModel
     from gateway.ports import Provider
+
+logger = logging.getLogger(__name__)
 
 # Enough to smooth out a burst, small enough that a slow reader slows the provider down.
 BUFFERED_EVENTS = 16
@@ -93,13 +97,14 @@ class Answer:
     ) -> AsyncGenerator[Chunk, None]:
         """The chunks of the first deployment that answers. Once one has begun, there is no way back."""
         last_failure: GatewayError = UpstreamError()
-        for deployment in model.deployments[:MAX_ATTEMPTS]:
-            self._account.tries(deployment)
+        for candidate in model.attempts(MAX_ATTEMPTS):
             begun = False
             try:
+                deployment, request = await provider.prepare(candidate, request)
+                self._account.tries(candidate)
                 async with aclosing(provider.stream(deployment, request)) as chunks:
                     async for chunk in chunks:
-                        begun = True
+                        begun = begun or bool(chunk.choices)
                         yield chunk
             except GatewayError as failure:
                 if begun or not failure.another_deployment_may_help:
@@ -147,6 +152,7 @@ class Answer:
         if isinstance(self._failure, GatewayError):
             return self._failure
         if self._failure is not None:
+            logger.error("a call failed inside: %s", stack_of(self._failure))
             internal = InternalError()
             internal.__cause__ = self._failure
             return internal

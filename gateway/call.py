@@ -1,9 +1,11 @@
 """The account of one call: what it used so far, settled and recorded exactly once, however it ends."""
 
 import logging
+import threading
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from decimal import Decimal
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -13,9 +15,10 @@ from typing_extensions import override
 
 from gateway import estimate
 from gateway.chat_types import ChatRequest, Chunk, Notice, Usage
-from gateway.errors import GatewayError, InvalidRequest
+from gateway.errors import DeadlineExceeded, GatewayError, InvalidRequest
 from gateway.identity import PRINCIPAL
 from gateway.records import Outcome, UsageRecord, UsageSource
+from gateway.redaction import stack_of
 
 if TYPE_CHECKING:
     from gateway.catalog import Deployment, ResolvedModel
@@ -67,9 +70,10 @@ class Account(AbstractAsyncContextManager["Account"]):
     before any provider was asked), failed (after), or belongs to a client that is gone.
     """
 
-    def __init__(self, call: Call, *, sink: "UsageSink", provider: "Provider") -> None:
+    def __init__(self, call: Call, *, sink: "UsageSink", provider: "Provider", writers: anyio.CapacityLimiter) -> None:
         self.call = call
         self._sink = sink
+        self._writers = writers
         self._provider = provider
         self._request: ChatRequest | None = None
         self._model: ResolvedModel | None = None
@@ -160,19 +164,39 @@ class Account(AbstractAsyncContextManager["Account"]):
             return
         self._settled = True
         record = self._as_record(outcome, error_code, notice)
-        with anyio.CancelScope(shield=True, deadline=anyio.current_time() + SETTLE_SECONDS):
+        claim = threading.Lock()
+
+        def write() -> None:
+            if not claim.acquire(blocking=False):
+                return
             try:
-                await anyio.to_thread.run_sync(self._sink.record, record, abandon_on_cancel=True)
+                self._sink.record(record)
             except Exception:
                 # The answer is worth more than its record; the log must say that one is missing.
-                logger.exception("usage record of request %s could not be written", record.request_id)
+                logger.exception("the usage record of request %s could not be written", record.request_id)
+
+        with anyio.CancelScope(shield=True, deadline=anyio.current_time() + SETTLE_SECONDS):
+            try:
+                await anyio.to_thread.run_sync(write, abandon_on_cancel=True, limiter=self._writers)
+            finally:
+                # Does nothing, unless no thread was free in time or a shutdown cancelled the task past the shield.
+                write()
+
+    def _cost(self, usage: Usage) -> Decimal | None:
+        if self._deployment is None or usage == Usage():
+            return None
+        try:
+            return self._provider.cost(self._deployment, usage)
+        except Exception as error:  # noqa: BLE001  a price that cannot be told must not cost the record
+            logger.error("the cost of request %s cannot be told: %s", self.call.request_id, stack_of(error))  # noqa: TRY400  stack_of leaves the text out
+            return None
 
     def _as_record(self, outcome: Outcome, error_code: str | None, notice: Notice | None) -> UsageRecord:
         call, principal = self.call, self.call.principal
-        # A provider that refused, or never answered, sold nothing.
-        nothing_sold = outcome in {Outcome.FAILED, Outcome.REFUSED} and not self.has_output and self._reported is None
+        # A provider that refused sold nothing; one that was still working when the time was over may have.
+        refused = outcome in {Outcome.FAILED, Outcome.REFUSED} and error_code != DeadlineExceeded.code
+        nothing_sold = refused and not self.has_output and self._reported is None
         usage = Usage() if nothing_sold else self.usage
-        cost = self._provider.cost(self._deployment, usage) if self._deployment and usage != Usage() else None
         first = self._first_output_at
         return UsageRecord(
             request_id=call.request_id,
@@ -187,7 +211,7 @@ class Account(AbstractAsyncContextManager["Account"]):
             outcome=outcome,
             usage=usage,
             usage_source=UsageSource.NONE if nothing_sold else self._source,
-            cost_usd=cost,
+            cost_usd=self._cost(usage),
             latency_ms=round(self.elapsed * 1000),
             time_to_first_token_ms=round((first - call.started) * 1000) if first is not None else None,
             attempts=self._attempts,

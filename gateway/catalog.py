@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,8 @@ if TYPE_CHECKING:
     from gateway.identity import Principal
 
 MAX_ALIAS_HOPS = 4
-_PLAIN_NAME = re.compile(r"[A-Za-z0-9._:/@+-]+")
+# Segments between slashes, none of them empty, `.` or `..`.
+_PLAIN_NAME = re.compile(r"(?:(?!\.{1,2}(?:/|$))[A-Za-z0-9._:@+-]+(?:/|$))+(?<!/)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +92,12 @@ class ResolvedModel:
     name: str
     entry: str
     deployments: tuple[Deployment, ...]
+    fallbacks: tuple[Deployment, ...] = ()
+
+    def attempts(self, most: int) -> tuple[Deployment, ...]:
+        """At most that many; the last is kept for a fallback where there is one."""
+        own = self.deployments[: most - 1] if self.fallbacks else self.deployments[:most]
+        return (own + self.fallbacks)[:most]
 
 
 class Catalog:
@@ -129,29 +135,31 @@ class Catalog:
         Raises:
             ModelNotFound: unknown, or not allowed for this principal; the text is the same.
         """
-        target = self._follow(name)
+        target = self.follow(name)
         if not (principal.allows_model(name) or principal.allows_model(target)):
             raise ModelNotFound(param="model")
         entry = self._find(target)
         if entry is None:
             raise ModelNotFound(param="model")
-        deployments = self._spread(entry, target)
+        fallbacks: list[Deployment] = []
         for fallback in entry.fallbacks:
-            if principal.allows_model(fallback) and (other := self._find(self._follow(fallback))):
-                deployments += self._spread(other, self._follow(fallback))
-        return ResolvedModel(name=name, entry=entry.name, deployments=tuple(deployments))
+            if principal.allows_model(fallback) and (other := self._find(self.follow(fallback))):
+                fallbacks += self._spread(other, self.follow(fallback))
+        own = tuple(self._spread(entry, target))
+        return ResolvedModel(name=name, entry=entry.name, deployments=own, fallbacks=tuple(fallbacks))
 
     def knows(self, name: str) -> bool:
         """Whether some entry serves the name."""
-        return self._find(self._follow(name)) is not None
+        return self._find(self.follow(name)) is not None
 
     def deployment_for(self, name: str) -> Deployment | None:
         """One deployment of the name, for its facts; not spread."""
-        target = self._follow(name)
+        target = self.follow(name)
         entry = self._find(target)
         return _concrete(entry, entry.deployments[0], target) if entry else None
 
-    def _follow(self, name: str) -> str:
+    def follow(self, name: str) -> str:
+        """The name that an alias stands for; the name itself where it is none."""
         for _ in range(MAX_ALIAS_HOPS):
             if name in self._entries or name not in self.aliases:
                 return name
@@ -163,7 +171,7 @@ class Catalog:
         if exact is not None and not exact.is_wildcard:
             return exact
         # What goes on to a provider is a name, and nothing that could lead an address elsewhere.
-        if not _PLAIN_NAME.fullmatch(name) or ".." in name:
+        if not _PLAIN_NAME.fullmatch(name):
             return None
         return next((entry for entry in self._wildcards if _serves(entry, name)), None)
 
@@ -174,7 +182,9 @@ class Catalog:
 
 
 def _serves(entry: ModelEntry, name: str) -> bool:
-    return fnmatchcase(name, entry.name) and len(name) >= len(entry.name)
+    prefix, _, suffix = entry.name.partition("*")
+    # Something has to stand in for the `*`.
+    return len(name) > len(prefix) + len(suffix) and name.startswith(prefix) and name.endswith(suffix)
 
 
 def _concrete(entry: ModelEntry, deployment: Deployment, name: str) -> Deployment:

@@ -13,6 +13,7 @@ aliases: {gpt-4o: fast}
 """
 
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -23,7 +24,10 @@ from gateway.catalog import Catalog, Deployment, ModelEntry, ModelFacts
 
 ENVIRONMENT_PREFIX: Final = "os.environ/"
 # Parameters of LiteLLM's Router; they mean nothing to a single call.
-ROUTER_ONLY: Final = frozenset({"model", "weight", "rpm", "tpm", "order", "max_parallel_requests", "tags"})
+ROUTER_ONLY: Final = frozenset({"model", "weight", "rpm", "tpm", "order", "max_parallel_requests", "tags", "stream"})
+
+
+SECTIONS: Final = ("model_list", "fallbacks", "aliases", "router_settings", "litellm_settings")
 
 
 class CatalogError(Exception):
@@ -101,17 +105,18 @@ def parse_catalog(text: str, environment: Mapping[str, str], *, source: str = "m
         CatalogError: anything in it is wrong; every problem is named.
     """
     try:
-        file = _File.model_validate(yaml.safe_load(text) or {})
+        document = yaml.safe_load(text) or {}
+        file = _File.model_validate(document)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" at line {mark.line + 1}" if mark else ""
         raise CatalogError(source, [f"not valid YAML{where}"]) from error
     except ValidationError as error:
         raise CatalogError(source, _wrong_fields(error)) from None
-    problems: list[str] = []
+    problems = _misspelt(document)
     deployments: dict[str, list[Deployment]] = {}
     for number, entry in enumerate(file.model_list):
-        found = _deployment(entry, environment, f"model_list.{number} ({entry.model_name})", problems)
+        found = _deployment(entry, environment, f"model_list[{number}] ({entry.model_name})", problems)
         deployments.setdefault(entry.model_name, []).extend(found)
     fallbacks = {**file.litellm_settings.fallbacks, **file.router_settings.fallbacks, **file.fallbacks}
     aliases = {**file.router_settings.model_group_alias, **file.aliases}
@@ -138,13 +143,33 @@ def parse_catalog(text: str, environment: Mapping[str, str], *, source: str = "m
 
 
 def _wrong_fields(error: ValidationError) -> list[str]:
-    return [f"{'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in error.errors()]
+    problems = []
+    for found in error.errors():
+        steps = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in found["loc"])
+        place = "".join(steps).lstrip(".") or "the file"
+        # pydantic would name our class.
+        said = "should be a mapping" if found["type"] == "model_type" else found["msg"]
+        problems.append(f"{place}: {said}")
+    return problems
+
+
+def _misspelt(document: Mapping[str, object]) -> list[str]:
+    """Sections that are nearly ours. LiteLLM's proxy has many more, which mean nothing here and are ignored."""
+    problems = []
+    for section in document:
+        near = get_close_matches(str(section), SECTIONS, n=1, cutoff=0.8)
+        if section not in SECTIONS and near:
+            problems.append(f"{section}: is this meant to be '{near[0]}'?")
+    return problems
 
 
 def _deployment(entry: _Entry, environment: Mapping[str, str], where: str, problems: list[str]) -> list[Deployment]:
     params = {
         name: _from_environment(value, environment, where, problems) for name, value in entry.litellm_params.items()
     }
+    if entry.model_name.count("*") > 1:
+        problems.append(f"{where}: a name may hold one '*' at the most")
+        return []
     model = params.get("model")
     if not isinstance(model, str) or not model:
         problems.append(f"{where}: litellm_params.model is missing")

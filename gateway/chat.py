@@ -12,16 +12,20 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import anyio
+
 from gateway.answer import Answer
 from gateway.call import Account, Call
 from gateway.chat_types import CHAT_PARAMS, ChatRequest
-from gateway.errors import InsufficientScope
+from gateway.errors import DeadlineExceeded, InsufficientScope
 from gateway.identity import Scope
 from gateway.scope import tasks_beside
 
 if TYPE_CHECKING:
     from gateway.catalog import Catalog
     from gateway.ports import Provider, TimeBudget, UsageSink
+
+RECORD_WRITERS = 4
 
 
 class Gateway:
@@ -47,12 +51,14 @@ class Gateway:
         self._provider = provider
         self._sink = sink
         self._budget = budget
+        # Threads of their own: whatever else waits for a thread, a record does not.
+        self._record_writers = anyio.CapacityLimiter(RECORD_WRITERS)
         self._waiting_after = waiting_after
         self._stalled_reader_after = stalled_reader_after
 
     def open(self, call: Call) -> Account:
         """The account of a call, to be entered before its body is read."""
-        return Account(call, sink=self._sink, provider=self._provider)
+        return Account(call, sink=self._sink, provider=self._provider, writers=self._record_writers)
 
     @asynccontextmanager
     async def chat(self, account: Account, request: ChatRequest) -> AsyncIterator[Answer]:
@@ -69,6 +75,9 @@ class Gateway:
         request = replace(request, params={k: v for k, v in request.params.items() if k in CHAT_PARAMS})
         account.asks(request, model)
         limit = self._budget.seconds(streamed=request.stream)
+        if account.elapsed >= limit:
+            # The body alone took as long.
+            raise DeadlineExceeded(limit_seconds=limit)
         answer = Answer(account, limit_seconds=limit)
         try:
             async with tasks_beside() as tasks:

@@ -15,6 +15,7 @@
     ├── ModelNotFound 404             unknown or not allowed: the same text
     ├── UnknownRoute 404
     ├── MethodNotAllowed 405
+    ├── BodyTooSlow 408
     ├── RequestTooLarge 413
     ├── UnsupportedMediaType 415
     ├── RateLimited 429
@@ -173,6 +174,15 @@ class MethodNotAllowed(GatewayError):
     def __init__(self, allow: str) -> None:
         super().__init__(f"This address answers {allow} only.")
         self.allow = allow
+
+
+class BodyTooSlow(GatewayError):
+    """The request's body did not arrive in time."""
+
+    code = "request_timeout"
+    status = 408
+    type = "invalid_request_error"
+    text = "The request body did not arrive in time."
 
 
 class RequestTooLarge(GatewayError):

@@ -47,7 +47,7 @@ class ModelDirectory:
 
     def _allowed(self, names: Iterable[str], principal: "Principal") -> Iterator[tuple[str, Deployment]]:
         for name in names:
-            target = self._catalog.aliases.get(name, name)
+            target = self._catalog.follow(name)
             if principal.allows_model(name) or principal.allows_model(target):
                 deployment = self._catalog.deployment_for(name)
                 if deployment is not None:

@@ -12,8 +12,17 @@ from gateway.records import UsageRecord
 class Provider(Protocol):
     """Asks a deployment's model."""
 
+    async def prepare(self, deployment: Deployment, request: ChatRequest) -> tuple[Deployment, ChatRequest]:
+        """All that has to be done before the provider is asked: attachments fetched, secrets read, libraries loaded.
+
+        May be cancelled at any time.
+
+        Raises:
+            GatewayError: the request cannot be sent; no tokens were bought.
+        """
+
     def stream(self, deployment: Deployment, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
-        """The answer in chunks, as they come. Every finish reason in them is one that the provider gave.
+        """The answer to a prepared request, as it comes. Every finish reason in it is one that the provider gave.
 
         Iterated by one task; cancelling that task closes the upstream connection.
 

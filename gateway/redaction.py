@@ -1,6 +1,7 @@
 """Takes credentials and account details out of text that comes from elsewhere, before it is logged or shown."""
 
 import re
+import traceback
 from typing import Final
 
 HIDDEN: Final = "[redacted]"
@@ -34,3 +35,9 @@ def without_secrets(text: str) -> str:
 def without_details(text: str) -> str:
     """Also without addresses, ARNs and account numbers. For what a caller may see."""
     return _DETAILS.sub(HIDDEN, without_secrets(text))
+
+
+def stack_of(error: BaseException) -> str:
+    """The error's class and where it came from, without its text, which may quote what a caller sent."""
+    frames = "".join(traceback.format_tb(error.__traceback__))
+    return f"{type(error).__name__}\n{frames}"

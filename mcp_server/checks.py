@@ -34,8 +34,11 @@ class ToolCallChecks:
         tool = self._tools.get(str(params.get("name")))
         if tool is None:
             raise MCPError(INVALID_PARAMS, f"Unknown tool. There are: {', '.join(self._tools)}.")
+        arguments = params.get("arguments")
+        if arguments is not None and not isinstance(arguments, Mapping):
+            raise MCPError(INVALID_PARAMS, "The arguments of a tool are an object.")
         try:
-            tool.fn_metadata.validate_arguments(dict(params.get("arguments") or {}))
+            tool.fn_metadata.validate_arguments(dict(arguments or {}))
         except ValidationError as error:
             return await self._refuse(ctx, tool.name, _named(error))
         return await call_next(ctx)

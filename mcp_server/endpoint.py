@@ -9,13 +9,15 @@ import anyio
 import anyio.to_thread
 from anyio.abc import TaskStatus
 
+from gateway.connection import Message, Receive, read_body, while_connected
 from gateway.errors import InternalError
 from gateway.scope import tasks_beside
+from mcp_server.envelope import check_envelope
 
 if TYPE_CHECKING:
     from mcp.server.mcpserver import MCPServer
     from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
-    from starlette.types import Receive, Scope, Send
+    from starlette.types import Scope, Send
 
 logger = logging.getLogger(__name__)
 
@@ -51,17 +53,26 @@ class McpEndpoint:
             await tasks.start(self._serve)
             yield
 
-    async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
+    async def __call__(self, scope: "Scope", receive: Receive, send: "Send") -> None:
         """Serve one POST.
 
         Raises:
+            InvalidJson, InvalidRequest: the body is not a JSON-RPC message.
+            RequestTooLarge: from `receive`.
             InternalError: the SDK could not be loaded.
         """
+        body = await read_body(receive)
+        check_envelope(body)
         self._wanted.set()
         await self._settled.wait()
         if self._manager is None:
             raise InternalError
-        await self._manager.handle_request(scope, receive, send)
+        if self._stream:
+            # The SDK listens for a client that leaves by itself.
+            await self._manager.handle_request(scope, _replayed(body, receive), send)
+            return
+        async with while_connected(receive):
+            await self._manager.handle_request(scope, _replayed(body, _silent), send)
 
     async def _serve(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         task_status.started()
@@ -90,3 +101,18 @@ class McpEndpoint:
             transport_security=TransportSecuritySettings(**checks),
         )
         return server.session_manager
+
+
+def _replayed(body: bytes, receive: Receive) -> Receive:
+    """A `receive` that brings the body that was read, and then what comes after it."""
+    pending: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def replay() -> Message:
+        return pending.pop() if pending else await receive()
+
+    return replay
+
+
+async def _silent() -> Message:
+    await anyio.sleep_forever()
+    raise AssertionError

@@ -40,7 +40,9 @@ class ChatMessage(BaseModel):
     content: str
 
 
-Model = Annotated[str | None, Field(description="A model from list_models; left out, the server's default.")]
+Model = Annotated[
+    str | None, Field(max_length=300, description="A model from list_models; left out, the server's default.")
+]
 MaxTokens = Annotated[int | None, Field(ge=1, description="The most tokens that the answer may have.")]
 Temperature = Annotated[float | None, Field(ge=0, le=2, description="0 is the most predictable.")]
 
@@ -50,6 +52,7 @@ class Tools:
 
     Args:
         default_model: asked when the caller names none.
+        stream: whether the transport can show progress; without it the shorter time limit counts.
         local_principal: who calls over stdio, where no request carries a key.
     """
 
@@ -59,11 +62,13 @@ class Tools:
         directory: ModelDirectory,
         *,
         default_model: str,
+        stream: bool = True,
         local_principal: Principal | None = None,
     ) -> None:
         self._gateway = gateway
         self._directory = directory
         self._default_model = default_model
+        self._stream = stream
         self._local_principal = local_principal
 
     def all(self) -> list[Tool]:
@@ -121,7 +126,7 @@ class Tools:
     ) -> CallToolResult:
         model = model or self._default_model
         given = {name: value for name, value in params.items() if value is not None}
-        request = ChatRequest(model=model, messages=messages, params=given, stream=True)
+        request = ChatRequest(model=model, messages=messages, params=given, stream=self._stream)
         try:
             async with (
                 self._gateway.open(self._call(context.request_context, tool)) as account,

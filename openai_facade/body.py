@@ -8,32 +8,30 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 from starlette.types import Receive, Scope
 
-from gateway.errors import GatewayError, InvalidJson, InvalidRequest, MissingParameter, UnsupportedMediaType
+from gateway.connection import read_body
+from gateway.errors import (
+    GatewayError,
+    InvalidJson,
+    InvalidRequest,
+    MissingParameter,
+    UnsupportedMediaType,
+)
 
 Body = TypeVar("Body", bound=BaseModel)
 FORM_TYPES = (b"application/x-www-form-urlencoded", b"multipart/form-data")
 
 
-async def read_body(scope: Scope, receive: Receive) -> bytes:
-    """The whole body.
+async def read_json_body(scope: Scope, receive: Receive) -> bytes:
+    """The whole body, which may not say that it is something other than JSON.
 
     Raises:
         UnsupportedMediaType: it says that it is a form.
-        OSError: the client left before it was complete.
-        RequestTooLarge: from `receive`, under the payload cap.
+        GatewayError, OSError: as `gateway.connection.read_body`.
     """
     for name, value in scope["headers"]:
         if name == b"content-type" and value.lower().startswith(FORM_TYPES):
             raise UnsupportedMediaType
-    body = bytearray()
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            # A subclass of OSError: to the account it means a client that is gone.
-            raise ConnectionResetError
-        body += message.get("body", b"")
-        if not message.get("more_body"):
-            return bytes(body)
+    return await read_body(receive)
 
 
 def parse_body(model: type[Body], body: bytes) -> Body:

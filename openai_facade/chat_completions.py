@@ -10,10 +10,10 @@ from gateway.call import Call
 from gateway.chat import Gateway
 from gateway.chat_types import Waiting
 from gateway.collect import collect
+from gateway.connection import while_connected
 from gateway.errors import GatewayError
-from openai_facade.body import parse_body, read_body
+from openai_facade.body import parse_body, read_json_body
 from openai_facade.chat_wire import KEEP_ALIVE, ChunkWriter, completion_json, error_event, to_json
-from openai_facade.disconnect import while_connected
 from openai_facade.errors import error_body
 from openai_facade.schema import ChatBody
 
@@ -35,7 +35,7 @@ class ChatCompletions:
         """Raises: GatewayError, before the first byte; later ones are rendered in the stream."""
         call = Call.from_scope(scope, surface="openai", endpoint="chat.completions")
         async with self._gateway.open(call) as account:
-            body = parse_body(ChatBody, await read_body(scope, receive))
+            body = parse_body(ChatBody, await read_json_body(scope, receive))
             request = body.to_request()
             names: dict[str, Any] = {
                 "id_": f"chatcmpl-{call.request_id.removeprefix('req_')}",

@@ -154,6 +154,44 @@ class FunctionTool(TypedDict):
     function: FunctionDefinition
 
 
+class FunctionName(TypedDict):
+    """Which function."""
+
+    name: str
+
+
+class NamedTool(TypedDict):
+    """`tool_choice` that demands one function."""
+
+    type: Literal["function"]
+    function: FunctionName
+
+
+class TextFormat(TypedDict):
+    """`response_format` for text, or for any JSON object."""
+
+    type: Literal["text", "json_object"]
+
+
+class JsonSchema(TypedDict):
+    """`schema` is a JSON schema."""
+
+    name: str
+    description: NotRequired[str | None]
+    schema: NotRequired[dict[str, Any] | None]
+    strict: NotRequired[bool | None]
+
+
+class JsonSchemaFormat(TypedDict):
+    """`response_format` for JSON of a given shape."""
+
+    type: Literal["json_schema"]
+    json_schema: JsonSchema
+
+
+ResponseFormat = Annotated[TextFormat | JsonSchemaFormat, Field(discriminator="type")]
+
+
 class StreamOptions(BaseModel):
     """`stream_options`."""
 
@@ -165,7 +203,7 @@ class StreamOptions(BaseModel):
 class ChatBody(BaseModel):
     """The body of POST /v1/chat/completions. The fields below `stream_options` are passed on; see CHAT_PARAMS."""
 
-    model_config = ConfigDict(extra="ignore", strict=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="ignore", strict=True, hide_input_in_errors=True, allow_inf_nan=False)
 
     model: Annotated[str, Field(min_length=1, max_length=300)]
     messages: Annotated[list[Message], Field(min_length=1)]
@@ -185,13 +223,13 @@ class ChatBody(BaseModel):
     presence_penalty: float | None = None
     prompt_cache_key: str | None = None
     reasoning_effort: str | None = None
-    response_format: dict[str, Any] | None = None
+    response_format: ResponseFormat | None = None
     safety_identifier: str | None = None
     seed: int | None = None
     service_tier: str | None = None
     stop: str | list[str] | None = None
     temperature: float | None = None
-    tool_choice: str | dict[str, Any] | None = None
+    tool_choice: Literal["none", "auto", "required"] | NamedTool | None = None
     tools: list[FunctionTool] | None = None
     top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
     top_p: float | None = None

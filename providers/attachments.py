@@ -86,7 +86,7 @@ class Attachments:
                 async with pool.stream("GET", target.url, headers=headers) as response:
                     names = {name.lower(): value.decode("latin-1") for name, value in response.headers}
                     if response.status in REDIRECTS and b"location" in names:
-                        url = urljoin(url, names[b"location"])
+                        url = _joined(url, names[b"location"])
                         continue
                     if response.status != 200:  # noqa: PLR2004  HTTP's OK
                         message = f"The URL answered with status {response.status}."
@@ -121,6 +121,13 @@ def _parse(url: str) -> _Target:
     if parts.scheme not in {"http", "https"} or not host or "@" in parts.netloc:
         raise UnsafeUrl
     return _Target(parts.scheme, host, port, target)
+
+
+def _joined(url: str, location: str) -> str:
+    try:
+        return urljoin(url, location)
+    except ValueError as error:
+        raise UnsafeUrl from error
 
 
 async def _read(response: httpcore.Response, limit: int) -> bytes:

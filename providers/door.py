@@ -1,7 +1,7 @@
 """Picks the engine for a deployment, and loads LiteLLM only when the first real model is called."""
 
 import importlib
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing
 from dataclasses import replace
 from decimal import Decimal
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from providers.attachments import Attachments
 
 DEMO_PREFIX = "demo/"
+MAX_SECRET_READERS = 4
 
 
 class Engine(Protocol):
@@ -37,6 +38,7 @@ class Providers:
     Args:
         attachments: turns URLs in messages into data before any provider sees them.
         resolve_secret: the value behind `ssm:/path`; blocking, called in a worker thread.
+        hidden: credentials from elsewhere than the catalog, which must not show when a provider is quoted.
     """
 
     def __init__(
@@ -45,22 +47,28 @@ class Providers:
         attachments: "Attachments",
         price_list: "PriceList",
         resolve_secret: Callable[[str], str],
+        hidden: Iterable[str] = (),
         read_timeout: float = 600.0,
     ) -> None:
         self._attachments = attachments
         self._price_list = price_list
         self._resolve_secret = resolve_secret
+        self._hidden = tuple(hidden)
         self._read_timeout = read_timeout
         self._demo = DemoModel()
         self._litellm: Engine | None = None
         self._loading = anyio.Lock()
+        self._secret_readers = anyio.CapacityLimiter(MAX_SECRET_READERS)
+
+    async def prepare(self, deployment: Deployment, request: ChatRequest) -> tuple[Deployment, ChatRequest]:
+        """See the port."""
+        messages = await self._attachments.inlined(request.messages)
+        await self._engine(deployment)
+        return await self._with_secrets(deployment), replace(request, messages=messages)
 
     async def stream(self, deployment: Deployment, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
-        """The answer in chunks. See the port."""
-        messages = await self._attachments.inlined(request.messages)
-        request = replace(request, messages=messages)
+        """See the port."""
         engine = await self._engine(deployment)
-        deployment = await self._with_secrets(deployment)
         async with aclosing(engine.stream(deployment, request)) as chunks:
             async for chunk in chunks:
                 yield chunk
@@ -86,7 +94,7 @@ class Providers:
                 module = await anyio.to_thread.run_sync(
                     importlib.import_module, "providers.litellm_engine", abandon_on_cancel=True
                 )
-                self._litellm = module.LiteLLMEngine(read_timeout=self._read_timeout)
+                self._litellm = module.LiteLLMEngine(read_timeout=self._read_timeout, hidden=self._hidden)
         return self._litellm
 
     async def _with_secrets(self, deployment: Deployment) -> Deployment:
@@ -94,7 +102,13 @@ class Providers:
         if not references:
             return deployment
         values = {
-            name: await anyio.to_thread.run_sync(self._resolve_secret, str(reference).removeprefix("ssm:"))
+            name: await anyio.to_thread.run_sync(
+                self._resolve_secret,
+                str(reference).removeprefix("ssm:"),
+                # A call that gives up does not wait for AWS.
+                abandon_on_cancel=True,
+                limiter=self._secret_readers,
+            )
             for name, reference in references.items()
         }
         return replace(deployment, params={**deployment.params, **values})

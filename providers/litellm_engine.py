@@ -3,7 +3,7 @@
 import logging
 import os
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
 from decimal import Decimal
 from typing import Any
@@ -21,8 +21,9 @@ import litellm
 
 from gateway.catalog import Deployment
 from gateway.chat_types import CHAT_PARAMS, ChatRequest, Chunk, Usage
-from gateway.errors import UpstreamError
-from providers.litellm_chunks import FinishEvidence, chunk_from, chunk_from_whole
+from gateway.errors import GatewayError, UpstreamError
+from providers.litellm_chunks import AnswerReader
+from providers.litellm_endings import BodyEvidence, StreamEvidence, make_finish_reasons_honest
 from providers.litellm_failures import provider_text, translated
 
 litellm.suppress_debug_info = True
@@ -31,47 +32,80 @@ litellm.disable_token_counter = True
 litellm.telemetry = False
 # LiteLLM breaks off an answer that says the same piece a hundred times, as a table's ruler does.
 litellm.REPEATED_STREAMING_CHUNK_LIMIT = sys.maxsize  # type: ignore[attr-defined]
+make_finish_reasons_honest()
 
 logger = logging.getLogger(__name__)
 SMALLEST = Decimal("1e-12")
-REFUSES_REQUEST = frozenset({400, 413, 422})
+# Refusals of the deployment and not of the request: what the provider says helps to mend it, and quotes no prompt.
+ABOUT_THE_DEPLOYMENT = frozenset({401, 403, 404})
+
+
+def _silence_litellm() -> None:
+    """Its loggers have handlers of their own, past our redaction, and quote prompts and tool arguments."""
+    for name in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy"):
+        theirs = logging.getLogger(name)
+        theirs.handlers.clear()
+        theirs.setLevel(logging.CRITICAL)
+
+
+_silence_litellm()
 
 
 class LiteLLMEngine:
-    """Chat through LiteLLM, always streamed unless the deployment says otherwise."""
+    """Chat through LiteLLM, always streamed unless the deployment says otherwise.
 
-    def __init__(self, *, read_timeout: float) -> None:
-        # LiteLLM's timeout is per read; the whole call is bounded by the core's deadline.
+    Args:
+        read_timeout: seconds for a single read; the whole call is bounded by the core's deadline.
+        hidden: credentials that must not show in what a provider is quoted with, beside the deployment's own.
+    """
+
+    def __init__(self, *, read_timeout: float, hidden: Iterable[str] = ()) -> None:
         self._read_timeout = read_timeout
+        self._hidden = tuple(hidden)
 
     async def stream(self, deployment: Deployment, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
         """See `gateway.ports.Provider.stream`."""
+        reader = AnswerReader()
+        ask = self._plain if deployment.plain_upstream else self._streamed
         try:
-            if deployment.plain_upstream:
-                response = await litellm.acompletion(**self._arguments(deployment, request))
-                yield chunk_from_whole(response)
-                return
-            wrapper = await litellm.acompletion(
-                **self._arguments(deployment, request), stream=True, stream_options={"include_usage": True}
-            )
-            evidence = FinishEvidence(wrapper)
-            seen: set[int] = set()
-            usage: Usage | None = None
-            async with _closed_after(wrapper):
-                async for theirs in wrapper:
-                    chunk = chunk_from(theirs)
-                    usage = chunk.usage or usage
-                    if chunk.choices:
-                        seen.update(choice.index for choice in chunk.choices)
-                        yield Chunk(choices=chunk.choices)
-            reasons = evidence.reasons(seen)
+            async for chunk in ask(deployment, request, reader):
+                yield chunk
         except Exception as error:
-            _log_failure(deployment, error)
-            raise translated(error) from error
-        if not reasons:
-            message = "The model's provider ended its answer without having finished it."
-            raise UpstreamError(message, should_retry=False if seen else None)
-        yield Chunk(finish_reasons=reasons, usage=usage)
+            hidden = (*self._hidden, *_credentials(deployment))
+            _log_failure(deployment, error, hidden)
+            raise translated(error, hidden, begun=bool(reader.seen)) from error
+
+    async def _plain(
+        self, deployment: Deployment, request: ChatRequest, reader: AnswerReader
+    ) -> AsyncGenerator[Chunk, None]:
+        evidence = BodyEvidence()
+        response = await litellm.acompletion(**self._arguments(deployment, request), logger_fn=evidence)
+        chunk = reader.whole(response)
+        reasons = evidence.reasons(response.choices, reader.calling)
+        if not reasons or not reader.seen <= reasons.keys():
+            raise UpstreamError("The model's provider sent something that is not a whole answer.")
+        yield Chunk(choices=chunk.choices, finish_reasons=reasons, usage=chunk.usage)
+
+    async def _streamed(
+        self, deployment: Deployment, request: ChatRequest, reader: AnswerReader
+    ) -> AsyncGenerator[Chunk, None]:
+        wrapper = await litellm.acompletion(
+            **self._arguments(deployment, request), stream=True, stream_options={"include_usage": True}
+        )
+        evidence = StreamEvidence(wrapper)
+        usage: Usage | None = None
+        async with _closed_after(wrapper, evidence):
+            async for theirs in wrapper:
+                chunk = reader.chunk(theirs)
+                usage = chunk.usage or usage
+                if chunk.choices:
+                    yield Chunk(choices=chunk.choices)
+        # What was reported counts, also where the answer turns out not to be whole.
+        yield Chunk(usage=usage)
+        reasons = evidence.reasons(reader.seen, reader.calling)
+        if not reasons or not reader.seen <= reasons.keys():
+            raise UpstreamError("The model's provider ended its answer without having finished it.")
+        yield Chunk(finish_reasons=reasons)
 
     def cost(self, deployment: Deployment, usage: Usage) -> Decimal | None:
         """By LiteLLM's price list, cached tokens at their own price."""
@@ -108,7 +142,7 @@ class LiteLLMEngine:
 
 
 @asynccontextmanager
-async def _closed_after(wrapper: Any) -> AsyncIterator[None]:
+async def _closed_after(wrapper: Any, evidence: StreamEvidence) -> AsyncIterator[None]:
     """Closes the provider's connection when the block is left while the reader was busy elsewhere.
 
     LiteLLM's iterators close it only when they are cancelled where they wait for the provider; their `aclose` leaves
@@ -117,6 +151,7 @@ async def _closed_after(wrapper: Any) -> AsyncIterator[None]:
     try:
         yield
     except GeneratorExit:
+        evidence.drop_the_rest()
         with anyio.CancelScope() as scope:
             scope.cancel()
             with suppress(Exception):
@@ -125,9 +160,13 @@ async def _closed_after(wrapper: Any) -> AsyncIterator[None]:
         raise
 
 
-def _log_failure(deployment: Deployment, error: Exception) -> None:
-    """What an operator needs to mend it. A refusal of the caller's request may quote the request: without its text."""
+def _credentials(deployment: Deployment) -> Iterable[str]:
+    return (value for value in deployment.params.values() if isinstance(value, str))
+
+
+def _log_failure(deployment: Deployment, error: Exception, hidden: Iterable[str]) -> None:
+    """What an operator needs to mend it, without text that may quote the request or the answer."""
     status = getattr(error, "status_code", None)
-    quotes_request = status in REFUSES_REQUEST or isinstance(error, litellm.exceptions.MidStreamFallbackError)
-    text = "" if quotes_request else f": {provider_text(error)}"
-    logger.warning("provider %s failed: %s, status %s%s", deployment.provider, type(error).__name__, status, text)
+    kind = error.code if isinstance(error, GatewayError) else type(error).__name__
+    text = f": {provider_text(error, hidden)}" if status in ABOUT_THE_DEPLOYMENT else ""
+    logger.warning("provider %s failed: %s, status %s%s", deployment.provider, kind, status, text)

@@ -3,6 +3,7 @@
 import ast
 import json
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from litellm import exceptions as theirs
@@ -16,10 +17,12 @@ from gateway.errors import (
     RateLimited,
     UpstreamError,
 )
-from gateway.redaction import without_details
+from gateway.redaction import HIDDEN, without_details
 
 MAX_RETRY_AFTER = 60
 MAX_TEXT = 300
+# Shorter parameters are words like a Region's name.
+SHORTEST_CREDENTIAL = 8
 _PREFIX = re.compile(r"^(?:litellm\.)?\w*(?:Error|Exception|Timeout)(?:\s*[-:]\s*|\s+(?=\w+(?:Error|Exception)\b))")
 # What LiteLLM appends: its own advice, and the provider's raw body, which may hold what the model said.
 _SUFFIX = re.compile(
@@ -27,28 +30,41 @@ _SUFFIX = re.compile(
     re.DOTALL,
 )
 # How LiteLLM's Bedrock code says, as a 422, that a 200 held no answer. Bedrock itself has no such status.
+_NO_PROVIDER = "LLM Provider NOT provided"
 _NO_ANSWER = "converting to valid response"
 
 
-def translated(error: Exception) -> GatewayError:
-    """What the caller is told. The original goes to the log, by `raise ... from`."""
+def translated(error: Exception, hidden: Iterable[str], *, begun: bool) -> GatewayError:
+    """What the caller is told.
+
+    Args:
+        hidden: credentials that a provider may quote.
+        begun: whether a piece of the answer has come: then the answer broke off, whatever the reason.
+    """
+    if begun:
+        # Tokens were bought: a retry would buy them again.
+        return UpstreamError("The model's provider broke off in the middle of its answer.", should_retry=False)
+    if isinstance(error, theirs.MidStreamFallbackError) and isinstance(error.original_exception, Exception):
+        error = error.original_exception
     if isinstance(error, GatewayError):
         return error
+    return _by_class(error) or _by_status(getattr(error, "status_code", None), error, hidden)
+
+
+def _by_class(error: Exception) -> GatewayError | None:
     if isinstance(error, theirs.ContextWindowExceededError):
         return ContextLengthExceeded(param="messages")
     if isinstance(error, theirs.ContentPolicyViolationError):
         return ContentRefused(param="messages")
-    if isinstance(error, theirs.MidStreamFallbackError):
-        return UpstreamError("The model's provider broke off in the middle of its answer.", should_retry=False)
     if isinstance(error, theirs.Timeout):
         return UpstreamError("The model's provider did not answer in time.")
-    return _by_status(getattr(error, "status_code", None), error)
+    return None
 
 
-def _by_status(status: object, error: Exception) -> GatewayError:
+def _by_status(status: object, error: Exception, hidden: Iterable[str]) -> GatewayError:
     match status:
         case 400 | 413 | 422:
-            return _refused_request(error)
+            return _refused_request(error, hidden)
         case 401 | 403:
             return UpstreamError(
                 "The model's provider refused this gateway's credential. Tell whoever runs the gateway."
@@ -63,9 +79,13 @@ def _by_status(status: object, error: Exception) -> GatewayError:
             return UpstreamError()
 
 
-def _refused_request(error: Exception) -> GatewayError:
+def _refused_request(error: Exception, hidden: Iterable[str]) -> GatewayError:
     """The provider's own sentence is what helps: it names the parameter that it does not take."""
-    said = provider_text(error)
+    said = provider_text(error, hidden)
+    if _NO_PROVIDER in said:
+        return UpstreamError(
+            "The gateway's catalog names a provider that does not exist. Tell whoever runs the gateway."
+        )
     if _NO_ANSWER in said:
         return UpstreamError("The model's provider sent something that is not an answer.")
     if "context" in said and ("length" in said or "window" in said or "too long" in said):
@@ -73,13 +93,16 @@ def _refused_request(error: Exception) -> GatewayError:
     return InvalidRequest(f"The model's provider refused the request: {said}" if said else None)
 
 
-def provider_text(error: Exception) -> str:
+def provider_text(error: Exception, hidden: Iterable[str] = ()) -> str:
     """The provider's sentence without LiteLLM's wrapping, credentials, addresses and account numbers."""
     text = str(getattr(error, "message", "") or error)
     while (shorter := _PREFIX.sub("", text)) != text:
         text = shorter
     text = _SUFFIX.sub("", text)
     text = _message_in(text) or text
+    for credential in hidden:
+        if len(credential) >= SHORTEST_CREDENTIAL:
+            text = text.replace(credential, HIDDEN)
     text = " ".join(without_details(text).split())
     return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"
 

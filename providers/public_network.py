@@ -19,6 +19,8 @@ Network = IPv4Network | IPv6Network
 
 # Addresses inside these lead to an IPv4 address of their own choice (RFC 6052, RFC 8215).
 NAT64 = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"))
+# Newer than some Pythons' own lists: documentation (RFC 9637), 6to4 relays (RFC 7526), segment routing (RFC 9602).
+NOT_PUBLIC: tuple[Network, ...] = (IPv6Network("3fff::/20"), IPv4Network("192.88.99.0/24"), IPv6Network("5f00::/16"))
 
 
 def is_public(address: Address) -> bool:
@@ -29,6 +31,10 @@ def is_public(address: Address) -> bool:
             inner = IPv4Address(int(address) & 0xFFFFFFFF)
         if inner is not None:
             return is_public(inner)
+        if address.is_site_local:
+            return False
+    if any(address.version == network.version and address in network for network in NOT_PUBLIC):
+        return False
     return address.is_global and not address.is_multicast and not address.is_reserved
 
 

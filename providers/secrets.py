@@ -1,7 +1,10 @@
 """Values of models.yaml that live in SSM Parameter Store (`ssm:/path`), through Powertools and its cache."""
 
+import logging
+
 from gateway.errors import UpstreamError
 
+logger = logging.getLogger(__name__)
 CACHE_SECONDS = 300
 
 
@@ -16,6 +19,8 @@ def parameter(path: str) -> str:
 
     try:
         return str(parameters.get_parameter(path, decrypt=True, max_age=CACHE_SECONDS))
-    except parameters.GetParameterError as error:
-        message = "The gateway could not read the credential of this model's provider."
+    except Exception as error:
+        # Whatever it is (no rights, no Region, no network, no such parameter), only the operator can mend it.
+        logger.warning("the parameter ssm:%s cannot be read: %s: %s", path, type(error).__name__, error)
+        message = "The gateway could not read the credential of this model's provider. Tell whoever runs the gateway."
         raise UpstreamError(message) from error

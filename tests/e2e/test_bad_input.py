@@ -61,6 +61,10 @@ def bent(**changes: Any) -> dict[str, Any]:
         (bent(tools=[{"type": "function"}]), "tools[0].function", "missing_required_parameter"),
         (bent(tools={"a": 1}), "tools", "invalid_type"),
         (bent(stream_options=[]), "stream_options", "invalid_type"),
+        (bent(response_format={"type": "json_schema"}), "response_format.json_schema", "missing_required_parameter"),
+        (bent(response_format={"type": "xml"}), "response_format", "invalid_type"),
+        (bent(tool_choice={"type": "function", "function": None}), "tool_choice.function", "invalid_type"),
+        (bent(tool_choice="sometimes"), "tool_choice", "invalid_type"),
     ],
 )
 def test_a_wrong_field_is_named(body: Any, param: str, code: str | None, served: Served) -> None:
@@ -81,6 +85,15 @@ def test_a_body_that_is_no_json_object_is_a_400(body: bytes, served: Served) -> 
     answer = httpx.post(served.root + CHAT, content=body, headers=served.headers)
     assert answer.status_code == 400
     assert error_of(answer)["code"] in {"invalid_json", "missing_required_parameter", "invalid_type"}
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
+@pytest.mark.parametrize("field", ['"temperature": %s', '"logit_bias": {"1": %s}'])
+def test_what_is_no_number_is_the_callers_fault(field: str, number: str, served: Served) -> None:
+    body = json.dumps(OK)[:-1] + f", {field % number}" + "}"
+    answer = httpx.post(served.root + CHAT, content=body, headers=served.headers)
+    assert answer.status_code == 400
+    assert error_of(answer)["code"] in {"invalid_json", "invalid_type"}
 
 
 def test_a_form_is_told_to_be_json(served: Served) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ import pytest
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
-from tests.served import BIN, PROVIDER_KEY, Served, clean_environment, models_file
+from tests.served import BIN, PROVIDER_KEY, Served, clean_environment, models_file, serving
 from tests.upstreams import Scenario, Upstream
 
 HOLDS = Scenario(hold_after=2)
@@ -27,6 +28,18 @@ def left_within_a_second(upstream: Upstream, since: float) -> bool:
     assert seen.left.wait(5), "the upstream connection stayed open"
     assert seen.left_at is not None
     return seen.left_at - since < 1.0
+
+
+@contextlib.contextmanager
+def sent(server: Served, path: str, body: Any, headers: dict[str, str]) -> Iterator[None]:
+    """A connection on which a request was sent and whose answer nobody reads; closed at the end of the block."""
+    host, port = server.root.removeprefix("http://").split(":")
+    content = json.dumps(body).encode()
+    headers = {"host": host, "content-type": "application/json", "content-length": str(len(content)), **headers}
+    head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    with socket.create_connection((host, int(port))) as connection:
+        connection.sendall(f"POST {path} HTTP/1.1\r\n{head}\r\n".encode() + content)
+        yield
 
 
 def ask(wire: str, *, stream: bool) -> dict[str, Any]:
@@ -57,13 +70,8 @@ def test_leaving_before_a_collected_answer_is_whole_closes_the_upstream(
 ) -> None:
     upstream.plays(HOLDS)
     count = len(served.usage_lines())
-    with httpx.Client() as client, contextlib.suppress(httpx.ReadTimeout):
-        client.post(
-            f"{served.base_url}/chat/completions",
-            json=ask(wire, stream=False),
-            headers=served.headers,
-            timeout=httpx.Timeout(5, read=0.7),
-        )
+    with sent(served, "/v1/chat/completions", ask(wire, stream=False), served.headers):
+        upstream.awaited()
     assert left_within_a_second(upstream, time.monotonic())
     assert served.awaited_usage(count=count + 1)["outcome"] == "client_gone"
 
@@ -98,6 +106,37 @@ async def test_closing_the_connection_of_an_mcp_call_closes_the_upstream(
                 tasks.cancel_scope.cancel()
             assert await anyio.to_thread.run_sync(left_within_a_second, upstream, left_at)
     assert served.awaited_usage(count=count + 1)["outcome"] == "client_gone"
+
+
+@pytest.fixture(scope="module")
+def in_one_piece(shared_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A server whose /mcp answers in JSON, as behind a front that cannot stream."""
+    folder = tmp_path_factory.mktemp("json")
+    with serving(folder, models_file(shared_upstream.url), ZEROGATE_MCP_STREAM="false") as server:
+        yield server
+
+
+@pytest.mark.parametrize("version", ["2025-11-25", "2026-07-28"])
+def test_leaving_an_mcp_call_in_one_piece_closes_the_upstream(
+    version: str, in_one_piece: Served, upstream: Upstream
+) -> None:
+    upstream.plays(HOLDS)
+    count = len(in_one_piece.usage_lines())
+    headers = {**in_one_piece.headers, "accept": "application/json", "mcp-protocol-version": version}
+    headers |= {"mcp-method": "tools/call", "mcp-name": "chat"}
+    meta = {
+        "io.modelcontextprotocol/protocolVersion": version,
+        "io.modelcontextprotocol/clientInfo": {"name": "t", "version": "1"},
+        "io.modelcontextprotocol/clientCapabilities": {},
+    }
+    arguments = {"messages": [{"content": "hold"}], "model": "openai"}
+    params = {"name": "chat", "arguments": arguments, **({"_meta": meta} if version > "2026" else {})}
+    message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
+    with sent(in_one_piece, "/mcp", message, headers):
+        upstream.awaited()
+    assert left_within_a_second(upstream, time.monotonic())
+    line = in_one_piece.awaited_usage(count=count + 1)
+    assert (line["outcome"], line["streamed"]) == ("client_gone", False)
 
 
 @pytest.fixture

@@ -108,6 +108,7 @@ async def test_a_wrong_argument_is_named_without_its_value(mode: str, served: Se
     count = len(served.usage_lines())
     async with connected(served, tmp_path, "http", mode) as client:
         for arguments, param in (
+            ({"messages": HELLO, "model": "openai/" + "b" * 300}, "model"),
             ({"messages": [{"role": "user", "content": {"marked": "marked-5521"}}]}, "messages[0].content"),
             ({"messages": "marked-5521"}, "messages"),
             ({"messages": HELLO, "temperature": "marked-5521"}, "temperature"),
@@ -117,7 +118,7 @@ async def test_a_wrong_argument_is_named_without_its_value(mode: str, served: Se
             assert result.is_error
             assert "marked-5521" not in result.model_dump_json()
             assert (result.meta or {})["zerogate/error"]["param"] == param
-    assert [line["outcome"] for line in served.usage_lines()[count:]] == ["refused"] * 4
+    assert [line["outcome"] for line in served.usage_lines()[count:]] == ["refused"] * 5
 
 
 async def test_forty_calls_at_once_each_get_their_own_answer(served: Served, tmp_path: Path) -> None:
@@ -163,3 +164,24 @@ async def test_a_malformed_message_is_a_4xx_and_no_trace(body: bytes, served: Se
     answer = httpx.post(served.mcp_url, content=body, headers=headers)
     assert 400 <= answer.status_code < 500
     assert "Traceback" not in answer.text
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"jsonrpc": "2.0", "id": 1, "method": 5, "params": {"api_key": "marked-5521"}},
+        {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": ["marked-5521"]},
+        {"jsonrpc": "2.0", "id": {"a": "marked-5521"}, "method": "ping"},
+        {"id": 1, "method": "marked-5521"},
+        {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": {"a": "marked-5521"}}},
+        {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "chat", "arguments": ["marked-5521"]}},
+        {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "marked-5521", "arguments": {}}},
+        [{"jsonrpc": "2.0", "id": 1, "method": "marked-5521"}],
+    ],
+)
+async def test_a_message_of_the_wrong_shape_is_refused_without_an_echo(message: Any, served: Served) -> None:
+    headers = {**served.headers, "accept": "application/json, text/event-stream"}
+    answer = httpx.post(served.mcp_url, json=message, headers=headers)
+    assert '"error"' in answer.text
+    assert "marked-5521" not in answer.text
+    assert "pydantic" not in answer.text

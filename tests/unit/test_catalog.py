@@ -54,7 +54,8 @@ def test_a_deployment_never_prints_its_credentials(catalog: Catalog) -> None:
 
 def test_calls_are_spread_by_weight_and_fall_back_behind_each_other(catalog: Catalog) -> None:
     heavy = Catalog(catalog.entries, random=Random(7))
-    orders = [[d.model for d in heavy.resolve("fast", ANYONE).deployments] for _ in range(400)]
+    found = [heavy.resolve("fast", ANYONE) for _ in range(400)]
+    orders = [[d.model for d in (*resolved.deployments, *resolved.fallbacks)] for resolved in found]
     assert all(sorted(order[:2]) == ["openai/one", "openai/two"] for order in orders)
     assert all(order[2:] == ["anthropic/claude-sonnet-4-5"] for order in orders)
     share = sum(order[0] == "openai/one" for order in orders) / 400
@@ -113,7 +114,7 @@ def test_a_key_that_may_use_an_alias_may_use_it_and_no_other_name(catalog: Catal
 
 
 def test_a_fallback_that_the_key_may_not_use_is_left_out(catalog: Catalog) -> None:
-    assert {d.provider for d in catalog.resolve("fast", only("fast")).deployments} == {"openai"}
+    assert catalog.resolve("fast", only("fast")).fallbacks == ()
 
 
 def test_aliases_in_a_circle_end() -> None:
@@ -140,7 +141,7 @@ model_list:
     ("text", "word"),
     [
         ("", "model_list"),
-        ("[1]", "file"),
+        ("[1]", "the file: should be a mapping"),
         ("model_list: []", "model_list"),
         ("model_list: [{model_name: a}]", "litellm_params"),
         ("model_list:\n  - {", "line"),
@@ -187,3 +188,31 @@ class TestModelDirectory:
         assert model.facts.max_input_tokens == 5
         assert model.facts.max_output_tokens == 16_384
         assert "tools" in model.facts.capabilities
+
+
+def test_a_pattern_does_not_reach_over_a_traversal(catalog: Catalog) -> None:
+    nova = only("bedrock/us.amazon.nova-lite*")
+    assert catalog.resolve("bedrock/us.amazon.nova-lite-v1:0", nova).entry == "bedrock/us.*"
+    with pytest.raises(ModelNotFound):
+        catalog.resolve("bedrock/us.amazon.nova-lite/../anthropic.claude-opus", nova)
+
+
+def test_an_arn_is_a_name(catalog: Catalog) -> None:
+    name = "bedrock/arn:aws:bedrock:eu-central-1:123456789012:application-inference-profile/abc"
+    assert catalog.resolve(name, ANYONE).deployments[0].model == name
+
+
+def test_a_name_is_no_pattern_but_for_one_star() -> None:
+    text = 'model_list: [{model_name: "x[1]*", litellm_params: {model: "openai/*"}}]'
+    catalog = parse_catalog(text, {})
+    with pytest.raises(ModelNotFound):
+        catalog.resolve("x1foo", ANYONE)
+    with pytest.raises(CatalogError, match="one"):
+        parse_catalog('model_list: [{model_name: "a/*/b/*", litellm_params: {model: "openai/*"}}]', {})
+
+
+@pytest.mark.parametrize("typo", ["aliasses", "fallback", "model_lists"])
+def test_a_misspelt_section_is_noticed(typo: str) -> None:
+    text = f"model_list: [{{model_name: a, litellm_params: {{model: demo/echo}}}}]\n{typo}: {{}}"
+    with pytest.raises(CatalogError, match=typo):
+        parse_catalog(text, {})

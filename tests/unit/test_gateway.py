@@ -44,6 +44,11 @@ class FakeProvider:
         self._attempts = list(attempts)
         self.asked: list[ChatRequest] = []
         self.closed = 0
+        self.preparing = 0.0
+
+    async def prepare(self, deployment: Deployment, request: ChatRequest) -> tuple[Deployment, ChatRequest]:
+        await anyio.sleep(self.preparing)
+        return deployment, request
 
     async def stream(self, deployment: Deployment, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
         self.asked.append(request)
@@ -280,3 +285,90 @@ async def test_an_error_of_the_surface_itself_is_a_failure_and_comes_out_as_it_i
         async with world.open() as account, world.gateway.chat(account, request):
             raise ZeroDivisionError
     assert (world.record.outcome, world.record.error_code) == (Outcome.FAILED, "internal_error")
+
+
+async def test_nothing_is_counted_before_the_provider_is_asked() -> None:
+    world = World([DONE])
+    world.provider.preparing = float("inf")
+    with anyio.move_on_after(0.1):
+        await world.ask()
+    assert world.provider.asked == []
+    assert (world.record.outcome, world.record.usage, world.record.attempts) == (Outcome.CLIENT_GONE, Usage(), 0)
+
+
+async def test_the_deadline_counts_while_the_call_is_prepared() -> None:
+    world = World([DONE], seconds=0.1)
+    world.provider.preparing = float("inf")
+    with pytest.raises(DeadlineExceeded):
+        await world.ask()
+    assert world.record.usage == Usage()
+
+
+async def test_a_provider_that_worked_until_the_deadline_may_have_sold_tokens() -> None:
+    world = World([float("inf")], seconds=0.1)
+    with pytest.raises(DeadlineExceeded):
+        await world.ask()
+    assert world.record.usage_source is UsageSource.ESTIMATED
+    assert world.record.usage.input_tokens == 5
+
+
+async def test_a_body_that_took_the_whole_time_is_told_so() -> None:
+    world = World([DONE], seconds=0.05)
+    with pytest.raises(DeadlineExceeded):
+        async with world.open() as account:
+            await anyio.sleep(0.06)
+            async with world.gateway.chat(account, ChatRequest(model="m", messages=[])) as answer:
+                await collect(answer)
+    assert world.provider.asked == []
+    assert world.record.outcome is Outcome.REFUSED
+
+
+async def test_the_last_attempt_is_kept_for_a_fallback() -> None:
+    world = World(*[[UpstreamError()]] * 2, [text("a"), DONE])
+    places = tuple(Deployment(model=f"x/{n}") for n in range(5))
+    entries = [
+        ModelEntry(name="m", deployments=places, fallbacks=("other",)),
+        ModelEntry(name="other", deployments=(Deployment(model="y/other"),)),
+    ]
+    world.gateway.catalog = Catalog(entries)
+    assert (await world.ask()).choices[0].content == "a"
+    assert world.record.provider_model == "y/other"
+
+
+async def test_a_record_is_written_although_no_thread_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.call.SETTLE_SECONDS", 0.1)
+    go_on = threading.Event()
+    busy = World(*[[DONE]] * 4, sink=FakeSink(lambda: go_on.wait(5)))
+    busy.sink.records = []
+    async with anyio.create_task_group() as tasks:
+        for _ in range(4):
+            tasks.start_soon(busy.ask)
+        await anyio.sleep(0.05)
+        account = busy.open()
+        account._sink = FakeSink()
+        async with account:
+            pass
+        assert len(account._sink.records) == 1
+        go_on.set()
+
+
+async def test_a_shutdown_that_cancels_past_the_shield_still_writes_the_record() -> None:
+    """As uvicorn does when its grace is over: the task itself is cancelled, not a scope."""
+    import asyncio  # noqa: TID251  what is tested is a cancellation that anyio knows nothing of
+
+    world = World([text("a"), float("inf")])
+    task = asyncio.create_task(world.ask())
+    await anyio.wait_all_tasks_blocked()
+    task.cancel()
+    await anyio.wait_all_tasks_blocked()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert world.record.outcome is Outcome.CLIENT_GONE
+
+
+async def test_a_price_that_cannot_be_told_costs_no_record() -> None:
+    world = World([text("a"), DONE])
+    world.provider.cost = lambda *_: 1 / 0  # type: ignore[assignment]
+    await world.ask()
+    assert (world.record.outcome, world.record.cost_usd) == (Outcome.COMPLETE, None)

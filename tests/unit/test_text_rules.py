@@ -11,13 +11,12 @@ from hypothesis import strategies as st
 
 from bootstrap.logs import RedactingFormatter
 from gateway.chat_types import ChatRequest, ChoiceDelta, Ending, ToolCallDelta, Usage
-from gateway.errors import GatewayError, UpstreamError
+from gateway.errors import GatewayError
 from gateway.estimate import input_tokens
 from gateway.redaction import without_details, without_secrets
 from openai_facade.aliases import canonical
 from openai_facade.chat_wire import ChunkWriter
 from openai_facade.errors import render
-from providers.litellm_chunks import finish_reason
 from providers.litellm_failures import provider_text
 from providers.price_list import LiteLLMPriceList
 from providers.public_network import is_public
@@ -129,18 +128,6 @@ def test_a_providers_sentence_is_unwrapped(text: str, expected: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("theirs", "ours"), [("stop", "stop"), ("max_tokens", "length"), ("eos", "stop"), ("safety", "content_filter")]
-)
-def test_finish_reasons_are_openais(theirs: str, ours: str) -> None:
-    assert finish_reason(theirs) == ours
-
-
-def test_an_answer_that_the_provider_calls_broken_is_not_finished() -> None:
-    with pytest.raises(UpstreamError):
-        finish_reason("error")
-
-
-@pytest.mark.parametrize(
     ("address", "public"),
     [
         ("93.184.216.34", True),
@@ -162,6 +149,9 @@ def test_an_answer_that_the_provider_calls_broken_is_not_finished() -> None:
         ("64:ff9b::a00:1", False),
         ("2002:a00:1::", False),
         ("2001:0:a00:1::", False),
+        ("fec0::1", False),
+        ("3fff::1", False),
+        ("192.88.99.1", False),
     ],
 )
 def test_public_addresses_are_told_from_the_rest(address: str, public: bool) -> None:

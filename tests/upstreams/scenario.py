@@ -34,6 +34,7 @@ class Scenario:
     first_pause: float = 0.0
     choices: int = 1
     raw: bytes | None = None
+    raw_type: str = "text/html"
     input_tokens: int = 11
     output_tokens: int = 7
     cached_tokens: int = 3

@@ -40,6 +40,7 @@ class Upstream:
 
     def __init__(self) -> None:
         self.seen: list[Seen] = []
+        self._arrived = threading.Event()
         self._queue: list[Scenario] = []
         self._default = Scenario()
         self._server = uvicorn.Server(
@@ -71,6 +72,12 @@ class Upstream:
         """The newest request."""
         return self.seen[-1]
 
+    def awaited(self) -> Seen:
+        """The first request since the reset, once it holds back its answer."""
+        assert self._arrived.wait(15), "no request came"
+        assert self.last.holding.wait(5)
+        return self.last
+
     def plays(self, *scenarios: Scenario) -> None:
         """Play these for the next requests, the last of them for all that follow."""
         *queue, self._default = scenarios
@@ -79,6 +86,7 @@ class Upstream:
     def reset(self) -> None:
         """Forget everything, and answer well again."""
         self.seen.clear()
+        self._arrived.clear()
         self.plays(Scenario())
 
     def _next(self) -> Scenario:
@@ -102,13 +110,14 @@ class Upstream:
         )
         scenario = self._next()
         self.seen.append(seen)
+        self._arrived.set()
         async with _watching(seen, receive):
             await self._answer(_wire(path), scenario, seen, send)
 
     async def _answer(self, wire: Wire, scenario: Scenario, seen: Seen, send: Send) -> None:
         await anyio.sleep(scenario.first_pause)
         if scenario.raw is not None:
-            await _respond(send, scenario.status, scenario.raw, "text/html", scenario)
+            await _respond(send, scenario.status, scenario.raw, scenario.raw_type, scenario)
         elif scenario.status != 200:
             await _respond(
                 send, scenario.status, json.dumps(wire.error(scenario)).encode(), "application/json", scenario
