@@ -1,5 +1,6 @@
 """The `zerogate` command."""
 
+import os
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -37,7 +38,11 @@ def serve(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 picks a free one.")] = 8080,
     models: ModelsFile = None,
     ready_file: Annotated[
-        Path | None, typer.Option(help="Write the addresses and new keys here, as JSON, when the server answers.")
+        Path | None,
+        typer.Option(
+            help="When the server answers, write its addresses, a new key and a new admin key here, as JSON that only "
+            "you can read; removed when it stops. For scripts."
+        ),
     ] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Where the records of local keys are kept.")] = None,
     new_key: Annotated[bool, typer.Option("--new-key", help="Make and show a new key.")] = False,  # noqa: FBT002
@@ -51,13 +56,14 @@ def serve(
     try:
         run_server(settings, options)
     except AddressInUseError as error:
-        _fail(f"cannot listen on {host}:{port}: {error}. Another one: make serve ARGS='--port 0' picks a free port.")
+        _fail(f"cannot listen on {host}:{port}: {error}")
     except CatalogError as error:
         _fail(_listed(error))
     except OSError as error:
         _fail(f"{error.filename or 'a file'}: {error.strerror or error}")
     except KeyboardInterrupt:
-        raise typer.Exit(130) from None
+        # The way to stop it, and no failure.
+        typer.echo("\nzerogate stopped", err=True)
 
 
 @app.command()
@@ -70,8 +76,14 @@ def mcp(models: ModelsFile = None) -> None:
         server = build_stdio_server(settings)
     except CatalogError as error:
         _fail(_listed(error))
-    else:
+    if sys.stdin.isatty():
+        typer.echo("This speaks MCP on stdin and stdout and is meant to be started by a client, for example:", err=True)
+        typer.echo("  claude mcp add zerogate -- zerogate mcp\nCtrl-C ends it.", err=True)
+    try:
         server.run("stdio")
+    except KeyboardInterrupt:
+        # A thread still waits for a line on stdin; nothing else is left to be done.
+        os._exit(130)
 
 
 @app.command()
@@ -91,6 +103,21 @@ def doctor(models: ModelsFile = None) -> None:
 def show_version() -> None:
     """Print the version."""
     typer.echo(version("zerogate"))
+
+
+def _print_version(wanted: bool | None) -> None:  # noqa: FBT001  typer's callback
+    if wanted:
+        show_version()
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    _: Annotated[
+        bool | None, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = None,
+) -> None:
+    """Options of the command itself."""
 
 
 @models_app.callback()
@@ -147,7 +174,7 @@ def _settings(**overrides: object) -> Settings:
 
 
 def _listed(error: CatalogError) -> str:
-    return "the models file cannot be used:\n" + "\n".join(f"  - {problem}" for problem in error.problems)
+    return f"{error.source} cannot be used:\n" + "\n".join(f"  - {problem}" for problem in error.problems)
 
 
 def _fail(message: str) -> NoReturn:

@@ -27,3 +27,10 @@ def build_client(
     # A session of its own: boto3's default one is shared by the process and not safe to build from threads.
     session = boto3.session.Session(region_name=region, **credentials)
     return session.client("cognito-idp", endpoint_url=endpoint_url, config=config)
+
+
+def client_errors() -> tuple[type[Exception], ...]:
+    """What the client's calls raise."""
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415  loaded with the client already
+
+    return (BotoCoreError, ClientError)

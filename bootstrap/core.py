@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TextIO
 
-from bootstrap.default_catalog import default_catalog
+from bootstrap.default_catalog import credentials_in, default_catalog
 from bootstrap.settings import Settings, environment
 from gateway.catalog import Catalog
 from gateway.catalog_file import read_catalog
@@ -54,6 +54,7 @@ def build_core(settings: Settings, *, catalog: Catalog | None = None, usage_stre
             ),
             price_list=price_list,
             resolve_secret=parameter,
+            hidden=credentials_in(environment()),
         ),
         sink=LogSink(usage_stream or sys.stdout),
         budget=FixedTimeBudget(streamed_seconds=settings.stream_seconds, collected_seconds=settings.collected_seconds),

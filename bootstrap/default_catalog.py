@@ -45,6 +45,13 @@ def providers_at_hand(environment: Mapping[str, str]) -> list[ProviderCredential
     return [p for p in PROVIDERS if any(all(environment.get(name) for name in names) for names in p.any_of)]
 
 
+def credentials_in(environment: Mapping[str, str]) -> list[str]:
+    """The values of all variables that hold a provider's credential."""
+    names = {name for provider in PROVIDERS for group in provider.any_of for name in group}
+    secret = {name for name in names if name.endswith(("_KEY", "_TOKEN", "_BEDROCK", "_ID"))}
+    return [environment[name] for name in sorted(secret) if environment.get(name)]
+
+
 def default_catalog(environment: Mapping[str, str]) -> Catalog:
     """`demo/echo`, then `<provider>/*` for each provider at hand."""
     entries = [ModelEntry(name=DEMO_MODEL, deployments=(Deployment(model=DEMO_MODEL),))]

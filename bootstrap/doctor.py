@@ -10,10 +10,12 @@ from pathlib import Path
 from auth.cognito import StoreMisconfiguredError, StoreUnavailableError, read_once
 from bootstrap.cognito_client import build_client
 from bootstrap.core import load_catalog
-from bootstrap.default_catalog import PROVIDERS, providers_at_hand
+from bootstrap.default_catalog import DEMO_MODEL, PROVIDERS, providers_at_hand
 from bootstrap.serve import data_folder
 from bootstrap.settings import Settings
+from gateway.catalog import Catalog
 from gateway.catalog_file import CatalogError
+from providers.price_list import LiteLLMPriceList
 
 
 class Level(StrEnum):
@@ -63,6 +65,7 @@ def _models(settings: Settings, environ: Mapping[str, str]) -> Iterator[Finding]
         for problem in error.problems:
             yield Finding(level=Level.BAD, text=f"{settings.models_file}: {problem}", mend="see docs/configuration.md")
         return
+    yield from _deployments(catalog, environ)
     source = str(settings.models_file or "no models file: the environment's credentials and the demo model")
     names = ", ".join(entry.name for entry in catalog.entries)
     yield Finding(level=Level.GOOD, text=f"models from {source}: {names}")
@@ -71,12 +74,28 @@ def _models(settings: Settings, environ: Mapping[str, str]) -> Iterator[Finding]
         yield Finding(level=Level.BAD, text=text, mend="`zerogate models` lists the names")
 
 
+def _deployments(catalog: Catalog, environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Entries that cannot work as they are."""
+    known = LiteLLMPriceList().providers() | {DEMO_MODEL.partition("/")[0], "hosted_vllm", "ollama", "openai_like"}
+    at_hand = {provider.prefix for provider in providers_at_hand(environ)}
+    for entry in catalog.entries:
+        for deployment in entry.deployments:
+            if "/" in deployment.model and deployment.provider not in known:
+                text = f"{entry.name}: LiteLLM may not know the provider {deployment.provider!r}"
+                yield Finding(level=Level.NOTE, text=text, mend="see docs.litellm.ai/docs/providers for the names")
+            needs = next((p for p in PROVIDERS if p.prefix == deployment.provider), None)
+            brings = any(name.startswith(("api_key", "aws_")) for name in deployment.params)
+            if needs and needs.prefix not in at_hand and not brings:
+                text = f"{entry.name}: no credentials for {needs.prefix}"
+                yield Finding(level=Level.NOTE, text=text, mend=f"set {' + '.join(needs.any_of[0])}")
+
+
 def _credentials(settings: Settings, environ: Mapping[str, str]) -> Iterator[Finding]:
     found = {provider.prefix for provider in providers_at_hand(environ)}
     if found:
         yield Finding(level=Level.GOOD, text=f"credentials in the environment: {', '.join(sorted(found))}")
     elif settings.models_file is None:
-        wanted = ", ".join(" + ".join(provider.any_of[0]) for provider in PROVIDERS[:4])
+        wanted = ", ".join(" + ".join(provider.any_of[0]) for provider in PROVIDERS)
         yield Finding(level=Level.NOTE, text="no provider credentials: only demo/echo answers", mend=f"set {wanted}")
     for provider in PROVIDERS:
         for names in provider.any_of:

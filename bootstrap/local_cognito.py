@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from auth.cognito import CognitoReader, CognitoWriter
 from auth.records import CUSTOM_ATTRIBUTES, attributes_of
-from bootstrap.cognito_client import build_client
+from bootstrap.cognito_client import build_client, client_errors
+from gateway.identity import Scope
 
 if TYPE_CHECKING:
     from mypy_boto3_cognito_idp import CognitoIdentityProviderClient
@@ -51,16 +52,24 @@ class LocalCognito:
         return build_client(region=REGION, endpoint_url=self._endpoint_url, local=True)
 
     def _restore(self) -> list[str]:
-        """Put the remembered records back; returns the usernames of the enabled keys among them."""
+        """Put the remembered records back; returns the enabled keys among them that may ask models."""
         keys = []
+        unusable: tuple[type[Exception], ...] = (
+            OSError,
+            ValueError,
+            KeyError,
+            AttributeError,
+            TypeError,
+            *client_errors(),
+        )
         for file in sorted(self._folder.glob("*.json")):
             try:
                 record: dict[str, Any] = json.loads(file.read_text())
                 self._put_back(file.stem, record["attributes"], enabled=record["enabled"])
-            except (OSError, ValueError, KeyError, AttributeError, TypeError):
+            except unusable:
                 logger.warning("%s is not a record of a key; it is left alone", file)
                 continue
-            if file.stem.startswith("k_") and record["enabled"]:
+            if file.stem.startswith("k_") and record["enabled"] and Scope.INFERENCE in str(record["attributes"]):
                 keys.append(file.stem)
         return keys
 

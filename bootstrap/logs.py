@@ -8,6 +8,10 @@ from typing_extensions import override
 
 from gateway.redaction import without_secrets
 
+# They would write a line or more for each request, with addresses in it.
+NARRATES_REQUESTS = ("httpx", "httpx2", "httpcore", "botocore", "urllib3", "werkzeug", "mcp", "uvicorn")
+# They would write whole messages at DEBUG.
+QUOTES_MESSAGES = ("openai", "anthropic", "sse_starlette", "aiohttp", "LiteLLM", "asyncio")
 REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
 
 
@@ -28,6 +32,5 @@ def configure_logs(level: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    # They narrate every request, with addresses in it.
-    for chatty in ("httpx", "httpx2", "httpcore", "botocore", "urllib3", "werkzeug", "LiteLLM", "mcp", "uvicorn"):
+    for chatty in (*NARRATES_REQUESTS, *QUOTES_MESSAGES):
         logging.getLogger(chatty).setLevel(logging.WARNING)

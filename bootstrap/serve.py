@@ -1,5 +1,6 @@
 """`zerogate serve`: the whole application on this machine, with an embedded Cognito and a first key."""
 
+import errno
 import logging
 import socket
 import sys
@@ -8,8 +9,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+import anyio
 import uvicorn
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Send
+from starlette.types import Scope as AsgiScope
 from typing_extensions import override
 
 from auth.cognito import CognitoReader, CognitoWriter
@@ -27,6 +30,7 @@ logger = logging.getLogger(__name__)
 
 LOCAL_OWNER = "you@zerogate.local"
 LOCAL_TEAM = "local"
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 SHUTDOWN_SECONDS = 5
 
 
@@ -59,12 +63,16 @@ def serve(settings: Settings, options: ServeOptions) -> None:
     catalog = load_catalog(settings)
     with ExitStack() as stack:
         if settings.cognito_user_pool_id:
-            records, on_ready = _deployed_pool(settings, catalog)
+            records, on_ready = _deployed_pool(settings, options, catalog)
         else:
             cognito = stack.enter_context(local_cognito(data_folder(settings) / "cognito"))
             records = cognito.reader()
             keys = _LocalKeys(cognito.writer(), cognito.restored, options, catalog)
             on_ready = keys.announce
+        if options.ready_file is not None:
+            # A file of an earlier run would tell a script of a server that is gone; so would ours, when we are.
+            options.ready_file.unlink(missing_ok=True)
+            stack.callback(options.ready_file.unlink, missing_ok=True)
         app = build_app(settings, records=records, catalog=catalog, usage_stream=sys.stderr)
         _run(app, options, on_ready)
 
@@ -89,16 +97,10 @@ class _LocalKeys:
         addresses = Addresses(root=root)
         wanted = self._options.new_key or self._options.ready_file is not None or not self._known
         api_key = self._create("local", Scope.INFERENCE) if wanted else None
-        if self._options.ready_file is not None and api_key is not None:
-            content = {
-                "base_url": addresses.openai,
-                "mcp_url": addresses.mcp,
-                "admin_url": addresses.admin,
-                "api_key": api_key,
-                "admin_key": self._create("local admin", Scope.ADMIN),
-            }
-            write_private(self._options.ready_file.absolute(), content)
-        _print_page(addresses, self._catalog, api_key=api_key, known_keys=self._known)
+        if self._options.ready_file is not None:
+            admin_key = self._create("local admin", Scope.ADMIN)
+            _write_ready(self._options.ready_file, addresses, api_key=api_key, admin_key=admin_key)
+        _print_page(addresses, self._options, self._catalog, api_key=api_key, known_keys=self._known)
 
     def _create(self, label: str, scope: Scope) -> str:
         key = self._writer.create_key(
@@ -111,7 +113,9 @@ class _LocalKeys:
         return key.reveal()
 
 
-def _deployed_pool(settings: Settings, catalog: Catalog) -> tuple[CognitoReader, Callable[[str], None]]:
+def _deployed_pool(
+    settings: Settings, options: ServeOptions, catalog: Catalog
+) -> tuple[CognitoReader, Callable[[str], None]]:
     """The keys of a real user pool: this machine makes none."""
     pool_id = str(settings.cognito_user_pool_id)
     region = settings.cognito_region or pool_id.partition("_")[0]
@@ -120,14 +124,32 @@ def _deployed_pool(settings: Settings, catalog: Catalog) -> tuple[CognitoReader,
     )
 
     def announce(root: str) -> None:
-        _print_page(Addresses(root=root), catalog, api_key=None, known_keys=[f"the keys in {pool_id}"])
+        if options.ready_file is not None:
+            _write_ready(options.ready_file, Addresses(root=root), api_key=None, admin_key=None)
+        _print_page(Addresses(root=root), options, catalog, api_key=None, known_keys=[f"those in {pool_id}"])
 
     return reader, announce
 
 
-def _print_page(addresses: Addresses, catalog: Catalog, *, api_key: str | None, known_keys: list[str]) -> None:
+def _write_ready(file: Path, addresses: Addresses, *, api_key: str | None, admin_key: str | None) -> None:
+    content = {
+        "base_url": addresses.openai,
+        "mcp_url": addresses.mcp,
+        "admin_url": addresses.admin,
+        "api_key": api_key,
+        "admin_key": admin_key,
+    }
+    write_private(file.absolute(), content)
+
+
+def _print_page(
+    addresses: Addresses, options: ServeOptions, catalog: Catalog, *, api_key: str | None, known_keys: list[str]
+) -> None:
     models = [entry.name for entry in catalog.entries]
-    sys.stdout.write(page(addresses, api_key=api_key, models=models, known_keys=known_keys))
+    warning = None
+    if options.host not in LOOPBACK:
+        warning = f"it listens on {options.host}, for your whole network, over plain HTTP"
+    sys.stdout.write(page(addresses, api_key=api_key, models=models, known_keys=known_keys, warning=warning))
     sys.stdout.flush()
 
 
@@ -136,9 +158,10 @@ def _run(app: ASGIApp, options: ServeOptions, on_ready: Callable[[str], None]) -
     try:
         listener = socket.create_server((options.host, options.port), family=family)
     except OSError as error:
-        raise AddressInUseError(str(error.strerror or error)) from error
+        hint = " 'make serve ARGS=--port=0' picks a free port." if error.errno == errno.EADDRINUSE else ""
+        raise AddressInUseError(f"{error.strerror or error}.{hint}") from error
     config = uvicorn.Config(
-        app,
+        _until_the_server_stops(app),
         log_config=None,
         access_log=False,
         lifespan="on",
@@ -149,6 +172,20 @@ def _run(app: ASGIApp, options: ServeOptions, on_ready: Callable[[str], None]) -
     )
     with listener:
         _Server(config, on_ready).run(sockets=[listener])
+
+
+def _until_the_server_stops(app: ASGIApp) -> ASGIApp:
+    """The app; a request that a shutdown cancels ends with a line in the log, not with uvicorn's trace."""
+
+    async def run(scope: AsgiScope, receive: Receive, send: Send) -> None:
+        try:
+            await app(scope, receive, send)
+        except anyio.get_cancelled_exc_class():
+            if scope["type"] != "http":
+                raise
+            logger.warning("the server stops: %s was cut short", scope["path"])
+
+    return run
 
 
 class _Server(uvicorn.Server):

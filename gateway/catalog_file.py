@@ -31,9 +31,10 @@ SECTIONS: Final = ("model_list", "fallbacks", "aliases", "router_settings", "lit
 
 
 class CatalogError(Exception):
-    """models.yaml cannot be used. `problems` names each one."""
+    """`source` cannot be used. `problems` names each one."""
 
     def __init__(self, source: str, problems: Sequence[str]) -> None:
+        self.source = source
         self.problems = tuple(problems)
         super().__init__(f"{source}: " + "; ".join(problems))
 

@@ -160,7 +160,7 @@ class UnknownRoute(GatewayError):
     code = "unknown_route"
     status = 404
     type = "invalid_request_error"
-    text = "There is nothing at this address. The OpenAI-compatible API is under /v1, the MCP server at /mcp."
+    text = "There is nothing at this address. There are /v1/chat/completions, /v1/models, /v1/me and /mcp."
 
 
 class MethodNotAllowed(GatewayError):

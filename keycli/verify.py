@@ -38,10 +38,12 @@ def verify(
     the machine could read.
 
         printenv OPENAI_API_KEY | keycli verify --url http://127.0.0.1:8080
+
+    Exit codes: 0 it works, 2 usage, 4 not a valid key, 6 the server cannot be asked.
     """
     key = _read_key()
     if not looks_whole(key):
-        _fail(Exit.AUTH, "this is not a whole zerogate key: a character is missing or changed")
+        _fail(Exit.AUTH, _why_not(key))
     answer = _ask(_root(url), key)
     if as_json:
         typer.echo(json.dumps(answer))
@@ -59,9 +61,22 @@ def _read_key() -> str:
     return key.strip()
 
 
+def _why_not(key: str) -> str:
+    """What is wrong with the form of a key, without showing any of it."""
+    if not key:
+        return "no key came in on standard input: is the variable set, and exported?"
+    if key[0] in "\"'" or key.lower().startswith("bearer "):
+        return "give the key alone, without quotes and without 'Bearer'"
+    if not key.startswith("sk-zg_"):
+        return "this is not a zerogate key: those begin with sk-zg_"
+    return "this is not a whole zerogate key: a character is missing or changed"
+
+
 def _root(url: str) -> str:
     """The address without a path. A key is not sent in the clear, except on this machine."""
-    parts = urlsplit(url if "://" in url else f"https://{url}")
+    parts = urlsplit(url if "://" in url else f"//{url}")
+    if not parts.scheme:
+        parts = parts._replace(scheme="http" if parts.hostname in LOOPBACK else "https")
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         _fail(Exit.USAGE, "the URL has to look like https://llm.example.com")
     if parts.scheme == "http" and parts.hostname not in LOOPBACK:

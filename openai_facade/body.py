@@ -79,7 +79,7 @@ def _path(loc: Sequence[int | str], body: Any) -> str:
         if isinstance(step, int):
             path += f"[{step}]"
             here = here[step] if isinstance(here, list) and step < len(here) else None
-        elif isinstance(here, dict) and (step in here or place == len(loc) - 1):
+        elif isinstance(here, dict) and (step in here or (place == len(loc) - 1 and step.isidentifier())):
             path += f".{step}" if path else step
             here = here.get(step)
     return path

@@ -6,9 +6,8 @@ A deployment may slow it down: `litellm_params: {model: demo/echo, delay: 0.05}`
 
 import json
 import re
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterator
 from decimal import Decimal
-from typing import Any
 
 import anyio
 import anyio.lowlevel
@@ -16,9 +15,9 @@ import anyio.lowlevel
 from gateway import estimate
 from gateway.catalog import Deployment
 from gateway.chat_types import ChatRequest, ChoiceDelta, Chunk, JsonObject, ToolCallDelta, Usage
+from providers.demo_sample import sample
 
 PIECES = re.compile(r"\s*\S+\s*?(?=\s|$)")
-SAMPLES: Mapping[str, Any] = {"string": "demo", "integer": 1, "number": 1.0, "boolean": True, "null": None}
 
 
 class DemoModel:
@@ -60,7 +59,7 @@ def _text_pieces(text: str) -> Iterator[ChoiceDelta]:
 def _call_pieces(tool: JsonObject, text: str) -> Iterator[ChoiceDelta]:
     name = str(tool["name"])
     schema = tool.get("parameters")
-    arguments = json.dumps(_sample(schema if isinstance(schema, dict) else {}, text))
+    arguments = json.dumps(sample(schema, text))
     yield ChoiceDelta(tool_calls=(ToolCallDelta(index=0, id="call_demo", name=name),))
     middle = len(arguments) // 2
     for part in (arguments[:middle], arguments[middle:]):
@@ -74,7 +73,7 @@ def _reply(request: ChatRequest) -> str:
     if not isinstance(wanted, dict) or wanted.get("type") in {None, "text"}:
         return text
     schema = wanted.get("json_schema", {}).get("schema") if wanted["type"] == "json_schema" else None
-    return json.dumps(_sample(schema, text) if schema else {"echo": text})
+    return json.dumps(sample(schema, text) if schema else {"echo": text})
 
 
 def _last_text(request: ChatRequest) -> str:
@@ -105,20 +104,3 @@ def _tool_to_call(request: ChatRequest) -> JsonObject | None:
 def _token_limit(request: ChatRequest) -> int | None:
     limits = (request.params.get("max_completion_tokens"), request.params.get("max_tokens"))
     return next((limit for limit in limits if isinstance(limit, int)), None)
-
-
-def _sample(schema: Mapping[str, Any], text: str, depth: int = 0) -> Any:
-    """A small value that fits the schema's plain parts: first enum value, required properties, the text for strings."""
-    if "enum" in schema:
-        return schema["enum"][0]
-    if "const" in schema:
-        return schema["const"]
-    kind = schema.get("type", "object" if "properties" in schema else "string")
-    kind = kind[0] if isinstance(kind, list) else kind
-    if kind == "object" and depth < 8:  # noqa: PLR2004  deep enough for any demo
-        properties = schema.get("properties", {})
-        required = schema.get("required", properties)
-        return {name: _sample(properties.get(name, {}), text, depth + 1) for name in required}
-    if kind == "array":
-        return [_sample(schema.get("items", {}), text, depth + 1)] if depth < 8 else []  # noqa: PLR2004
-    return text if kind == "string" and text else SAMPLES.get(kind, "demo")

@@ -4,8 +4,6 @@ import json
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
-import anyio
-import anyio.lowlevel
 from litellm.litellm_core_utils import core_helpers
 from typing_extensions import override
 
@@ -65,9 +63,7 @@ class StreamEvidence:
     async def _watched(self, events: AsyncIterator[Any]) -> AsyncIterator[Any]:
         async for event in events:
             if self._dropping:
-                # Shielded: the cancellation has to land where the provider is waited for, not here.
-                with anyio.CancelScope(shield=True):
-                    await anyio.lowlevel.checkpoint()
+                # Without a pause: in a pause more would come in, and a fast provider would be read to its end.
                 continue
             for choice in getattr(event, "choices", None) or ():
                 if word := getattr(choice, "finish_reason", None):
@@ -75,7 +71,7 @@ class StreamEvidence:
             yield event
 
     def drop_the_rest(self) -> None:
-        """From here on events are not worth reading; other requests get their turn between them."""
+        """From here on events are not worth LiteLLM's reading, only fit to be got out of the way."""
         self._dropping = True
 
     def reasons(self, seen: set[int], calling: set[int]) -> Mapping[int, str]:

@@ -1,20 +1,11 @@
 """The one importer of LiteLLM: about 2.5 s of CPU, so `door` loads this module when the first real model is called."""
 
 import logging
-import os
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable
-from contextlib import asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 from decimal import Decimal
 from typing import Any
-
-os.environ.update(  # noqa: TID251  LiteLLM reads these at its import; they are written here, not read
-    # Otherwise the import, and the first call to some providers, fetch files from the network.
-    LITELLM_LOCAL_MODEL_COST_MAP="True",
-    LITELLM_LOCAL_ANTHROPIC_BETA_HEADERS="True",
-    # Keeps it from reading a .env file.
-    LITELLM_MODE="PRODUCTION",
-)
 
 import anyio
 import litellm
@@ -68,8 +59,9 @@ class LiteLLMEngine:
         reader = AnswerReader()
         ask = self._plain if deployment.plain_upstream else self._streamed
         try:
-            async for chunk in ask(deployment, request, reader):
-                yield chunk
+            async with aclosing(ask(deployment, request, reader)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
         except Exception as error:
             hidden = (*self._hidden, *_credentials(deployment))
             _log_failure(deployment, error, hidden)

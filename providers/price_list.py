@@ -56,6 +56,11 @@ class LiteLLMPriceList:
             capabilities=frozenset(name for flag, name in CAPABILITIES.items() if found.get(flag)),
         )
 
+    def providers(self) -> frozenset[str]:
+        """Every provider that the list names, by LiteLLM's prefix."""
+        listed = {str(entry.get("litellm_provider")) for entry in self._entries.values()}
+        return frozenset(listed | {name.partition("/")[0] for name in self._entries if "/" in name} | LISTED_AS.keys())
+
     def chat_models(self, prefix: str) -> Iterable[str]:
         """With the prefix, sorted."""
         provider = prefix.partition("/")[0]

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -147,6 +148,18 @@ def serving(
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+@contextmanager
+def sent(server: Served, path: str, body: Any, headers: dict[str, str]) -> Iterator[None]:
+    """A connection on which a request was sent and whose answer nobody reads; closed at the end of the block."""
+    host, port = server.root.removeprefix("http://").split(":")
+    content = json.dumps(body).encode()
+    headers = {"host": host, "content-type": "application/json", "content-length": str(len(content)), **headers}
+    head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    with socket.create_connection((host, int(port))) as connection:
+        connection.sendall(f"POST {path} HTTP/1.1\r\n{head}\r\n".encode() + content)
+        yield
 
 
 def _awaited(ready: Path, process: subprocess.Popen[bytes], log: Path) -> dict[str, str]:

@@ -18,7 +18,7 @@ from moto.server import ThreadedMotoServer
 from typing_extensions import override
 
 from bootstrap.cognito_client import build_client
-from tests.served import BIN, PROVIDER_KEY, Served, clean_environment, serving
+from tests.served import BIN, PROVIDER_KEY, Served, clean_environment, sent, serving
 from tests.upstreams import Upstream
 
 
@@ -49,6 +49,7 @@ class TestServe:
         for part in (server.base_url, server.mcp_url, "curl", "from openai import OpenAI", "mcpServers", "keycli"):
             assert part in page
         assert page.count(server.api_key) == 2, "once to see, once to paste"
+        assert not (tmp_path / "ready.json").exists(), "it would tell of a server that is gone"
         assert server.admin_key not in page
         log = server.log.read_text()
         assert server.api_key not in log
@@ -56,10 +57,8 @@ class TestServe:
 
     def test_the_pages_commands_work_when_pasted_into_a_shell(self, tmp_path: Path) -> None:
         with serving(tmp_path) as server:
-            lines = (tmp_path / "page.txt").read_text().splitlines()
-            start = next(i for i, line in enumerate(lines) if line.startswith("  export "))
-            end = next(i for i, line in enumerate(lines) if "keycli verify" in line)
-            script = "\n".join(line[2:] for line in lines[start : end + 1]).replace(".venv/bin", str(BIN))
+            page = (tmp_path / "page.txt").read_text()
+            script = page[page.index("export OPENAI") : page.index("An MCP client")].replace(".venv/bin", str(BIN))
             done = subprocess.run(
                 ["bash", "-eu", "-c", script],  # noqa: S607
                 capture_output=True,
@@ -89,7 +88,9 @@ class TestServe:
             key_id = first.api_key[6:18]
         page = self._page_of_a_start(tmp_path, *data)
         assert "sk-zg_" not in page
+        assert 'OPENAI_API_KEY="<your key>"' in page
         assert f"k_{key_id}" in page
+        assert "and 1 more" not in page, "the admin key asks no models"
         assert "--new-key" in page
         assert "sk-zg_" in self._page_of_a_start(tmp_path, *data, "--new-key")
 
@@ -107,17 +108,41 @@ class TestServe:
             page = ""
             for line in process.stdout:
                 page += line
-                if "MCP client" in line or "--new-key" in line:
+                if "mcpServers" in line:
                     break
             process.send_signal(signal.SIGINT)
+            assert process.wait(10) == 0, "to stop it is no failure"
         return page
 
     def test_a_taken_port_is_told_with_the_way_out(self, tmp_path: Path) -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken:
             done = run("zerogate", "serve", "--port", str(taken.getsockname()[1]), home=tmp_path)
         assert done.returncode == 1
-        assert "--port 0" in done.stderr
+        assert "--port=0" in done.stderr
         assert "Traceback" not in done.stderr
+        done = run("zerogate", "serve", "--host", "no-such-host.invalid", home=tmp_path)
+        assert done.returncode == 1
+        assert "port" not in done.stderr.split(":", 3)[-1]
+
+    def test_a_server_for_the_whole_network_says_so(self, tmp_path: Path) -> None:
+        with serving(tmp_path, arguments=("--host", "0.0.0.0")) as server:
+            assert server.root.startswith("http://127.0.0.1:")
+            assert "plain HTTP" in (tmp_path / "page.txt").read_text()
+
+    def test_stopping_it_in_the_middle_of_an_answer_still_writes_the_line(self, tmp_path: Path) -> None:
+        models = {"model_list": [{"model_name": "m", "litellm_params": {"model": "demo/echo", "delay": 60}}]}
+        with serving(tmp_path, models) as server:
+            body = {"model": "m", "stream": True, "messages": [{"role": "user", "content": "x"}]}
+            with sent(server, "/v1/chat/completions", body, server.headers):
+                # The next answer comes after the request before it was taken up.
+                server.client().models.list()
+                server.process.send_signal(signal.SIGINT)
+                assert server.process.wait(15) == 0
+            log = server.log.read_text()
+        assert "Traceback" not in log
+        assert "cut short" in log
+        (line,) = server.usage_lines()
+        assert line["outcome"] == "client_gone"
 
     def test_a_bad_models_file_is_told_with_every_problem(self, tmp_path: Path) -> None:
         (tmp_path / "m.yaml").write_text(
@@ -240,6 +265,15 @@ class TestDoctor:
         done = run("zerogate", "doctor", home=tmp_path, AZURE_API_KEY=PROVIDER_KEY)
         assert "AZURE_API_BASE" in done.stdout
         assert PROVIDER_KEY not in done.stdout + done.stderr
+
+    def test_an_entry_that_cannot_work_is_noticed(self, tmp_path: Path) -> None:
+        entries = {"a": "nosuchprovider/x", "b": "anthropic/claude-sonnet-4-5", "c": "demo/echo"}
+        models = {"model_list": [{"model_name": n, "litellm_params": {"model": m}} for n, m in entries.items()]}
+        (tmp_path / "m.yaml").write_text(yaml.safe_dump(models))
+        done = run("zerogate", "doctor", "--models", str(tmp_path / "m.yaml"), home=tmp_path)
+        assert "a: LiteLLM may not know the provider 'nosuchprovider'" in done.stdout
+        assert "b: no credentials for anthropic" in done.stdout
+        assert "c: " not in done.stdout
 
     def test_what_is_wrong_makes_it_fail(self, tmp_path: Path) -> None:
         (tmp_path / "m.yaml").write_text("model_list: 1")
@@ -365,7 +399,11 @@ class TestKeycliVerify:
         ("key", "url", "code", "word"),
         [
             ("sk-zg_x", "{root}", 4, "not a whole"),
-            ("", "{root}", 4, "not a whole"),
+            ("", "{root}", 4, "no key came in"),
+            ("{key}x", "{root}", 4, "not a whole"),
+            ("Bearer {key}", "{root}", 4, "without 'Bearer'"),
+            ("'{key}'", "{root}", 4, "without quotes"),
+            ("sk-proj-abc", "{root}", 4, "begin with sk-zg_"),
             ("sk-zg_example0key1_0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefg2quVrM", "{root}", 4, "Invalid"),
             ("{key}", "http://127.0.0.1:9", 6, "cannot be reached"),
             ("{key}", "http://example.com", 2, "https only"),
@@ -382,6 +420,16 @@ class TestKeycliVerify:
         assert served.api_key not in done.stderr
         assert "Traceback" not in done.stderr
 
+    def test_a_key_as_an_argument_is_refused_and_not_printed(self, served: Served, tmp_path: Path) -> None:
+        done = run("keycli", "verify", served.api_key, "--url", served.root, home=tmp_path)
+        assert done.returncode == 2
+        assert "standard input" in done.stderr
+        assert served.api_key not in done.stdout + done.stderr
+
+    def test_this_machine_needs_no_scheme(self, served: Served, tmp_path: Path) -> None:
+        address = served.root.removeprefix("http://")
+        assert run("keycli", "verify", "--url", address, home=tmp_path, stdin=served.api_key).returncode == 0
+
     def test_a_server_that_is_no_zerogate_is_told(self, tmp_path: Path, upstream: Upstream, served: Served) -> None:
         done = run("keycli", "verify", "--url", upstream.url, home=tmp_path, stdin=served.api_key)
         assert done.returncode == 6
@@ -391,3 +439,4 @@ class TestKeycliVerify:
 def test_the_version_is_the_one_that_the_server_tells(served: Served, tmp_path: Path) -> None:
     told = httpx.get(f"{served.root}/healthz").json()["version"]
     assert run("zerogate", "version", home=tmp_path).stdout.strip() == told
+    assert run("zerogate", "--version", home=tmp_path).stdout.strip() == told

@@ -1,8 +1,6 @@
 """A client that leaves stops what it would have paid for: the upstream's own view of it."""
 
-import contextlib
 import json
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -15,7 +13,7 @@ import pytest
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
-from tests.served import BIN, PROVIDER_KEY, Served, clean_environment, models_file, serving
+from tests.served import BIN, PROVIDER_KEY, Served, clean_environment, models_file, sent, serving
 from tests.upstreams import Scenario, Upstream
 
 HOLDS = Scenario(hold_after=2)
@@ -28,18 +26,6 @@ def left_within_a_second(upstream: Upstream, since: float) -> bool:
     assert seen.left.wait(5), "the upstream connection stayed open"
     assert seen.left_at is not None
     return seen.left_at - since < 1.0
-
-
-@contextlib.contextmanager
-def sent(server: Served, path: str, body: Any, headers: dict[str, str]) -> Iterator[None]:
-    """A connection on which a request was sent and whose answer nobody reads; closed at the end of the block."""
-    host, port = server.root.removeprefix("http://").split(":")
-    content = json.dumps(body).encode()
-    headers = {"host": host, "content-type": "application/json", "content-length": str(len(content)), **headers}
-    head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    with socket.create_connection((host, int(port))) as connection:
-        connection.sendall(f"POST {path} HTTP/1.1\r\n{head}\r\n".encode() + content)
-        yield
 
 
 def ask(wire: str, *, stream: bool) -> dict[str, Any]:

@@ -1,8 +1,14 @@
 """The official OpenAI client against the demo model: no network, no provider, LiteLLM never loaded."""
 
+import json
+from enum import Enum
+from typing import Any, Literal
+from uuid import UUID
+
 import openai
 import pytest
 from openai.types.chat import ChatCompletionToolParam
+from pydantic import BaseModel, Field
 
 from tests.contract.schemas import violations
 from tests.served import Served
@@ -81,6 +87,72 @@ def test_only_the_first_piece_of_a_streamed_tool_call_has_id_type_and_name(serve
     assert first["function"]["name"] == "get_weather"
     assert rest
     assert all(set(piece) == {"index", "function"} and set(piece["function"]) == {"arguments"} for piece in rest)
+
+
+class Colour(Enum):
+    RED = "red"
+    BLUE = "blue"
+
+
+class Part(BaseModel):
+    name: str
+    count: int = Field(ge=5)
+    parts: list["Part"] = []
+    parent: "Part | None" = None
+
+
+class Order(BaseModel):
+    id: UUID
+    colour: Colour
+    first: Part
+    rest: list[Part]
+    price: float = Field(gt=10, le=12)
+    note: str | None
+    size: Literal["s", "m"]
+    tags: list[str] = Field(min_length=2)
+
+
+def test_the_demo_model_fills_the_shapes_that_the_sdk_parses(served: Served) -> None:
+    answer = served.client().chat.completions.parse(
+        model="demo/echo", messages=[{"role": "user", "content": "an order"}], response_format=Order
+    )
+    order = answer.choices[0].message.parsed
+    assert order is not None
+    assert (order.note, order.colour, order.first.count) == ("an order", Colour.RED, 5)
+
+
+def test_the_demo_model_fills_tool_arguments_the_same_way(served: Served) -> None:
+    tools = [openai.pydantic_function_tool(Order)]
+    answer = served.client().chat.completions.parse(
+        model="demo/echo", messages=[{"role": "user", "content": "x"}], tools=tools, tool_choice="required"
+    )
+    (call,) = answer.choices[0].message.tool_calls or []
+    assert isinstance(call.function.parsed_arguments, Order)
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"enum": []},
+        {"type": "object", "required": True},
+        {"properties": 5},
+        {"$ref": "#/nowhere"},
+        {"$ref": "#"},
+        {"anyOf": []},
+        {"anyOf": [5]},
+        {"type": ["null"]},
+        {"type": 7},
+        {"type": "integer", "minimum": "x"},
+        {"type": "string", "minLength": -1, "maxLength": "x"},
+        {"type": "array", "minItems": 10**9, "items": {"type": "array", "minItems": 10**9}},
+    ],
+)
+def test_a_strange_schema_gets_some_answer(schema: Any, served: Served) -> None:
+    wanted: Any = {"type": "json_schema", "json_schema": {"name": "n", "schema": schema}}
+    answer = served.client().chat.completions.create(
+        model="demo/echo", messages=[{"role": "user", "content": "x"}], response_format=wanted
+    )
+    json.loads(answer.choices[0].message.content or "")
 
 
 def test_a_token_limit_cuts_the_answer_with_the_reason_length(served: Served) -> None:

@@ -23,8 +23,9 @@ def test_the_models_file_of_the_documentation_can_be_used() -> None:
     from gateway.catalog_file import parse_catalog
 
     page = (ROOT / "docs" / "configuration.md").read_text()
-    (example,) = re.findall(r"```yaml\n(.*?)```", page, flags=re.DOTALL)
-    catalog = parse_catalog(example, {"OPENAI_API_KEY": "x"})
+    small, full = re.findall(r"```yaml\n(.*?)```", page, flags=re.DOTALL)
+    assert [entry.name for entry in parse_catalog(small, {}).entries] == ["echo"]
+    catalog = parse_catalog(full, {"OPENAI_API_KEY": "x"})
     assert [entry.name for entry in catalog.entries] == ["fast", "careful", "team-arn", "bedrock/*"]
 
 
