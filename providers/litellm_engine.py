@@ -20,6 +20,8 @@ from providers.litellm_failures import provider_text, translated
 litellm.suppress_debug_info = True
 litellm.drop_params = True
 litellm.disable_token_counter = True
+# Mends what a provider would refuse: a turn after a tool call whose thinking the chat format did not carry, for one.
+litellm.modify_params = True
 litellm.telemetry = False
 # LiteLLM breaks off an answer that says the same piece a hundred times, as a table's ruler does.
 litellm.REPEATED_STREAMING_CHUNK_LIMIT = sys.maxsize  # type: ignore[attr-defined]

@@ -308,3 +308,44 @@ def test_several_choices_of_a_provider_are_kept_apart(served: Served, upstream: 
     answer = served.client().chat.completions.create(model="openai", messages=ASK, n=2)
     assert [c.message.content for c in answer.choices] == [TEXT, TEXT]
     assert [c.finish_reason for c in answer.choices] == ["stop", "stop"]
+
+
+@pytest.mark.parametrize("wire", ["anthropic"])
+def test_a_turn_after_a_tool_call_asks_for_no_thinking_that_it_cannot_continue(
+    wire: str, served: Served, upstream: Upstream
+) -> None:
+    call = {"id": "a", "type": "function", "function": {"name": "add", "arguments": "{}"}}
+    history = [
+        *ASK,
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "a", "content": "1"},
+    ]
+    body = {"model": wire, "tools": [TOOL], "reasoning_effort": "low"}
+    assert served.post({**body, "messages": ASK}).status_code == 200
+    assert "thinking" in upstream.last.body
+    assert served.post({**body, "messages": history}).status_code == 200
+    assert "thinking" not in upstream.last.body
+
+
+def test_a_credential_that_a_provider_quotes_is_neither_shown_nor_logged(served: Served, upstream: Upstream) -> None:
+    for status in (400, 401, 404, 500):
+        upstream.plays(Scenario(status=status, error_message=f"bad key {PROVIDER_KEY} given"))
+        for wire in WIRES:
+            with pytest.raises(openai.APIStatusError) as failure:
+                served.client().chat.completions.create(model=wire, messages=ASK)
+            assert PROVIDER_KEY not in failure.value.message
+    assert PROVIDER_KEY not in served.log.read_text()
+
+
+def test_what_a_provider_quotes_of_a_prompt_is_not_logged(served: Served, upstream: Upstream) -> None:
+    for status in (400, 413, 422, 429, 500, 503):
+        upstream.plays(Scenario(status=status, error_message="you said marked-prompt-7741"))
+        for wire in WIRES:
+            with pytest.raises(openai.APIStatusError):
+                served.client().chat.completions.create(model=wire, messages=ASK)
+    call = {"id": "a", "type": "function", "function": {"name": "add", "arguments": "{marked-prompt-7741"}}
+    history = [*ASK, {"role": "assistant", "tool_calls": [call]}, {"role": "tool", "tool_call_id": "a", "content": "1"}]
+    upstream.reset()
+    for wire in WIRES:
+        served.post({"model": wire, "messages": history})
+    assert "marked-prompt-7741" not in served.log.read_text()
