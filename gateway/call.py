@@ -31,6 +31,7 @@ ARRIVED: Final = "zerogate.arrived"
 
 # Recording must not hold an answer back for long, nor be lost to a client that left.
 SETTLE_SECONDS = 5.0
+SERVER_FAULT = 500
 
 logger = logging.getLogger(__name__)
 
@@ -147,15 +148,12 @@ class Account(AbstractAsyncContextManager["Account"]):
     def _source(self) -> UsageSource:
         if self._reported is not None:
             return UsageSource.REPORTED
-        return UsageSource.ESTIMATED if self._attempts and self._bought_tokens else UsageSource.NONE
-
-    @property
-    def _bought_tokens(self) -> bool:
-        return self.usage != Usage()
+        return UsageSource.ESTIMATED if self.usage != Usage() else UsageSource.NONE
 
     async def settle_failure(self, error: GatewayError) -> None:
-        """Settle a call that ends in this error: refused when the request was at fault or nobody was asked."""
-        refused = not self.has_output and (isinstance(error, InvalidRequest) or not self._attempts)
+        """Settle a call that ends in this error: refused when the caller was at fault and no provider said a word."""
+        at_fault = error.status < SERVER_FAULT and (isinstance(error, InvalidRequest) or not self._attempts)
+        refused = at_fault and not self.has_output
         await self.settle(Outcome.REFUSED if refused else Outcome.FAILED, error_code=error.code)
 
     async def settle(self, outcome: Outcome, *, error_code: str | None = None, notice: Notice | None = None) -> None:

@@ -320,7 +320,7 @@ async def test_a_body_that_took_the_whole_time_is_told_so() -> None:
             async with world.gateway.chat(account, ChatRequest(model="m", messages=[])) as answer:
                 await collect(answer)
     assert world.provider.asked == []
-    assert world.record.outcome is Outcome.REFUSED
+    assert (world.record.outcome, world.record.usage) == (Outcome.FAILED, Usage())
 
 
 async def test_the_last_attempt_is_kept_for_a_fallback() -> None:
