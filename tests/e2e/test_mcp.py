@@ -13,7 +13,7 @@ from mcp import Client, MCPError, StdioServerParameters
 from mcp.client.stdio import stdio_client
 from mcp.client.streamable_http import streamable_http_client
 
-from tests.served import BIN, Served, clean_environment
+from tests.served import BIN, Served, clean_environment, serving
 
 pytestmark = pytest.mark.anyio
 HELLO: Any = [{"role": "user", "content": "Hello wide world"}]
@@ -185,3 +185,17 @@ async def test_a_message_of_the_wrong_shape_is_refused_without_an_echo(message: 
     assert '"error"' in answer.text
     assert "marked-5521" not in answer.text
     assert "pydantic" not in answer.text
+
+
+async def test_a_list_of_hosts_keeps_other_names_and_origins_out(tmp_path: Path) -> None:
+    message = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
+    with serving(tmp_path, ZEROGATE_MCP_HOSTS="llm.example.com,127.0.0.1:*") as server:
+        accepts = {**server.headers, "accept": "application/json, text/event-stream"}
+
+        def status(**headers: str) -> int:
+            return httpx.post(server.mcp_url, json=message, headers={**accepts, **headers}).status_code
+
+        assert status() == 200
+        assert status(host="llm.example.com") == 200
+        assert status(host="evil.example.com") == 421
+        assert status(origin="https://evil.example.com") == 403
