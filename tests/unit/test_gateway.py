@@ -99,8 +99,8 @@ class World:
             stalled_reader_after=0.1,
         )
 
-    def open(self, principal: Principal = PRINCIPAL) -> Account:
-        started = anyio.current_time()
+    def open(self, principal: Principal = PRINCIPAL, *, arrived_before: float = 0) -> Account:
+        started = anyio.current_time() - arrived_before
         return self.gateway.open(
             Call(request_id="r", principal=principal, surface="openai", endpoint="e", started=started)
         )
@@ -313,10 +313,9 @@ async def test_a_provider_that_worked_until_the_deadline_may_have_sold_tokens() 
 
 
 async def test_a_body_that_took_the_whole_time_is_told_so() -> None:
-    world = World([DONE], seconds=0.05)
+    world = World([DONE], seconds=5)
     with pytest.raises(DeadlineExceeded):
-        async with world.open() as account:
-            await anyio.sleep(0.06)
+        async with world.open(arrived_before=6) as account:
             async with world.gateway.chat(account, ChatRequest(model="m", messages=[])) as answer:
                 await collect(answer)
     assert world.provider.asked == []
@@ -337,13 +336,12 @@ async def test_the_last_attempt_is_kept_for_a_fallback() -> None:
 
 async def test_a_record_is_written_although_no_thread_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.call.SETTLE_SECONDS", 0.1)
-    go_on = threading.Event()
-    busy = World(*[[DONE]] * 4, sink=FakeSink(lambda: go_on.wait(5)))
-    busy.sink.records = []
+    go_on, all_taken = threading.Event(), threading.Barrier(5)
+    busy = World(*[[DONE]] * 4, sink=FakeSink(lambda: (all_taken.wait(5), go_on.wait(5))))
     async with anyio.create_task_group() as tasks:
         for _ in range(4):
             tasks.start_soon(busy.ask)
-        await anyio.sleep(0.05)
+        await anyio.to_thread.run_sync(all_taken.wait, 5)
         account = busy.open()
         account._sink = FakeSink()
         async with account:
