@@ -37,7 +37,7 @@ def test_leaving_a_stream_closes_the_upstream(wire: str, served: Served, upstrea
     upstream.plays(HOLDS)
     count = len(served.usage_lines())
     with httpx.stream(
-        "POST", f"{served.base_url}/chat/completions", json=ask(wire, stream=True), headers=served.headers
+        "POST", f"{served.base_url}/chat/completions", json=ask(wire, stream=True), headers=served.headers, timeout=30
     ) as answer:
         request_id = answer.headers["x-request-id"]
         assert any("from" in line for line in answer.iter_lines())

@@ -77,7 +77,9 @@ def test_a_stream_that_waits_sends_its_status_and_keep_alives_before_the_first_p
     upstream.plays(Scenario(first_pause=0.8))
     started = time.monotonic()
     body = {"model": "openai", "messages": ASK, "stream": True}
-    with httpx.stream("POST", f"{hasty.base_url}/chat/completions", json=body, headers=hasty.headers) as answer:
+    with httpx.stream(
+        "POST", f"{hasty.base_url}/chat/completions", json=body, headers=hasty.headers, timeout=30
+    ) as answer:
         assert answer.status_code == 200
         waited = time.monotonic() - started
         lines = [line for line in answer.iter_lines() if line]
