@@ -1,6 +1,7 @@
 """Evidence that a provider really finished. LiteLLM says `stop` where an answer just ends, breaks, or says nothing."""
 
 import json
+import logging
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
@@ -8,6 +9,8 @@ from litellm.litellm_core_utils import core_helpers
 from typing_extensions import override
 
 from gateway.errors import UpstreamError
+
+logger = logging.getLogger(__name__)
 
 # LiteLLM's types admit few words; this one of them stands for every word that is no finish.
 BROKEN = "malformed_function_call"
@@ -45,6 +48,7 @@ def finish_reason(word: str, *, calls_tools: bool) -> str:
     """
     found = FINISHES.get(word)
     if found is None:
+        logger.warning("a provider ended with the word %.40r, which is no known finish", word)
         raise UpstreamError("The model's provider broke off in the middle of its answer.", should_retry=False)
     # Some OpenAI-compatible servers call tools and say `stop`.
     return "tool_calls" if calls_tools and found == "stop" else found
