@@ -108,9 +108,7 @@ def _credentials(settings: Settings, environ: Mapping[str, str]) -> Iterator[Fin
 def _keys(settings: Settings) -> Finding:
     if settings.cognito_user_pool_id is None:
         return _data_folder(data_folder(settings))
-    pool = settings.cognito_user_pool_id
-    region = settings.cognito_region or pool.partition("_")[0]
-    return _pool(pool, region, settings.cognito_endpoint_url)
+    return _pool(settings.cognito_user_pool_id, settings.pool_region, settings.cognito_endpoint_url)
 
 
 def _data_folder(folder: Path) -> Finding:

@@ -87,7 +87,7 @@ class _Watched:
 
 def _as_ours(error: Exception) -> GatewayError:
     if isinstance(error, GatewayError):
-        if error.status >= 500:  # noqa: PLR2004  a server's fault
+        if error.is_server_fault:
             logger.error("%s: %s", error.code, error.message)
         return error
     if isinstance(error, HTTPException) and error.status_code == 405:  # noqa: PLR2004  from the router

@@ -11,7 +11,7 @@ from gateway.redaction import without_secrets
 # They would write a line or more for each request, with addresses in it.
 NARRATES_REQUESTS = ("httpx", "httpx2", "httpcore", "botocore", "urllib3", "werkzeug", "mcp", "uvicorn")
 # They would write whole messages at DEBUG.
-QUOTES_MESSAGES = ("openai", "anthropic", "sse_starlette", "aiohttp", "LiteLLM", "asyncio")
+QUOTES_MESSAGES = ("openai", "anthropic", "sse_starlette", "aiohttp", "asyncio")
 REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
 
 

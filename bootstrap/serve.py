@@ -118,9 +118,8 @@ def _deployed_pool(
 ) -> tuple[CognitoReader, Callable[[str], None]]:
     """The keys of a real user pool: this machine makes none."""
     pool_id = str(settings.cognito_user_pool_id)
-    region = settings.cognito_region or pool_id.partition("_")[0]
     reader = CognitoReader(
-        lambda: build_client(region=region, endpoint_url=settings.cognito_endpoint_url), pool_id=pool_id
+        lambda: build_client(region=settings.pool_region, endpoint_url=settings.cognito_endpoint_url), pool_id=pool_id
     )
 
     def announce(root: str) -> None:

@@ -66,6 +66,11 @@ class Settings(BaseSettings):
             ip_network(network)
         return value
 
+    @property
+    def pool_region(self) -> str:
+        """The user pool's Region: as set, or the part of its id before the underscore."""
+        return self.cognito_region or (self.cognito_user_pool_id or "").partition("_")[0]
+
 
 def read_settings(**overrides: Any) -> Settings:
     """The settings of this process; arguments win over the environment.

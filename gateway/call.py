@@ -31,7 +31,6 @@ ARRIVED: Final = "zerogate.arrived"
 
 # Recording must not hold an answer back for long, nor be lost to a client that left.
 SETTLE_SECONDS = 5.0
-SERVER_FAULT = 500
 
 logger = logging.getLogger(__name__)
 
@@ -152,7 +151,7 @@ class Account(AbstractAsyncContextManager["Account"]):
 
     async def settle_failure(self, error: GatewayError) -> None:
         """Settle a call that ends in this error: refused when the caller was at fault and no provider said a word."""
-        at_fault = error.status < SERVER_FAULT and (isinstance(error, InvalidRequest) or not self._attempts)
+        at_fault = not error.is_server_fault and (isinstance(error, InvalidRequest) or not self._attempts)
         refused = at_fault and not self.has_output
         await self.settle(Outcome.REFUSED if refused else Outcome.FAILED, error_code=error.code)
 

@@ -21,12 +21,11 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from gateway.catalog import Catalog, Deployment, ModelEntry, ModelFacts
+from gateway.places import place_of
 
 ENVIRONMENT_PREFIX: Final = "os.environ/"
 # Parameters of LiteLLM's Router; they mean nothing to a single call.
 ROUTER_ONLY: Final = frozenset({"model", "weight", "rpm", "tpm", "order", "max_parallel_requests", "tags", "stream"})
-
-
 SECTIONS: Final = ("model_list", "fallbacks", "aliases", "router_settings", "litellm_settings")
 
 
@@ -146,8 +145,7 @@ def parse_catalog(text: str, environment: Mapping[str, str], *, source: str = "m
 def _wrong_fields(error: ValidationError) -> list[str]:
     problems = []
     for found in error.errors():
-        steps = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in found["loc"])
-        place = "".join(steps).lstrip(".") or "the file"
+        place = place_of(found["loc"]) or "the file"
         # pydantic would name our class.
         said = "should be a mapping" if found["type"] == "model_type" else found["msg"]
         problems.append(f"{place}: {said}")

@@ -62,6 +62,11 @@ class GatewayError(Exception):
         self.should_retry = should_retry
         super().__init__(self.message)
 
+    @property
+    def is_server_fault(self) -> bool:
+        """Whether the fault lies here or at the provider, and not with the caller."""
+        return self.status >= 500  # noqa: PLR2004  HTTP's line between the two
+
 
 class InvalidRequest(GatewayError):
     """The request cannot be served as it is."""

@@ -10,6 +10,7 @@ from mcp_types import INVALID_PARAMS, CallToolResult
 from pydantic import ValidationError
 
 from gateway.errors import InvalidRequest
+from gateway.places import place_of
 
 # Writes the refusal down where it is a model call, and renders it.
 Refuse = Callable[[ServerRequestContext[Any, Any], str, InvalidRequest], Awaitable[CallToolResult]]
@@ -46,7 +47,6 @@ class ToolCallChecks:
 
 def _named(error: ValidationError) -> InvalidRequest:
     first = error.errors(include_url=False, include_input=False)[0]
-    steps = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in first["loc"])
-    param = "".join(steps).lstrip(".") or "arguments"
+    param = place_of(first["loc"]) or "arguments"
     said = "is missing" if first["type"] == "missing" else "has the wrong type or value"
     return InvalidRequest(f"The argument {param!r} {said}; see the tool's input schema.", param=param)

@@ -87,6 +87,8 @@ class Providers:
     async def _engine(self, deployment: Deployment) -> Engine:
         if deployment.model.startswith(DEMO_PREFIX):
             return self._demo
+        if self._litellm is not None:
+            return self._litellm
         async with self._loading:
             if self._litellm is None:
                 # In a thread: the import takes seconds, and keep-alives must go out meanwhile. A call that gives up

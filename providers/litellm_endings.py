@@ -9,6 +9,7 @@ from litellm.litellm_core_utils import core_helpers
 from typing_extensions import override
 
 from gateway.errors import UpstreamError
+from providers.litellm_chunks import AnswerReader
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +55,18 @@ def finish_reason(word: str, *, calls_tools: bool) -> str:
     return "tool_calls" if calls_tools and found == "stop" else found
 
 
+def _judged(words: Mapping[int, str], answer: AnswerReader, *, otherwise: str) -> Mapping[int, str]:
+    """The finish reasons, where every choice that said something has one.
+
+    Raises:
+        UpstreamError: one has none, or nothing finished at all (`otherwise` is told); or the answer broke off.
+    """
+    reasons = {index: finish_reason(word, calls_tools=index in answer.calling) for index, word in words.items()}
+    if not reasons or not answer.seen <= reasons.keys():
+        raise UpstreamError(otherwise)
+    return reasons
+
+
 class StreamEvidence:
     """Watches the provider's own events behind LiteLLM's stream."""
 
@@ -78,17 +91,17 @@ class StreamEvidence:
         """From here on events are not worth LiteLLM's reading, only fit to be got out of the way."""
         self._dropping = True
 
-    def reasons(self, seen: set[int], calling: set[int]) -> Mapping[int, str]:
-        """By choice index, of those choices that finished; empty when the provider never said so.
+    def reasons(self, answer: AnswerReader) -> Mapping[int, str]:
+        """By choice index, once the stream has ended.
 
         Raises:
-            UpstreamError: it said that the answer broke off.
+            UpstreamError: the provider never said that it had finished, or said that the answer broke off.
         """
         words = self._by_index
         if not words and self._wrapper.received_finish_reason is not None:
             # Providers whose events have a shape of their own; they have one choice.
-            words = dict.fromkeys(seen or {0}, self._wrapper.received_finish_reason)
-        return {index: finish_reason(word, calls_tools=index in calling) for index, word in words.items()}
+            words = dict.fromkeys(answer.seen or {0}, self._wrapper.received_finish_reason)
+        return _judged(words, answer, otherwise="The model's provider ended its answer without having finished it.")
 
 
 class BodyEvidence:
@@ -103,14 +116,14 @@ class BodyEvidence:
         if isinstance(body, str):
             self._body = body
 
-    def reasons(self, choices: Any, calling: set[int]) -> Mapping[int, str]:
-        """By choice index, of those choices that finished.
+    def reasons(self, choices: Any, answer: AnswerReader) -> Mapping[int, str]:
+        """By choice index.
 
         Raises:
-            UpstreamError: the provider said that the answer broke off.
+            UpstreamError: the provider never said that it had finished, or said that the answer broke off.
         """
         words = self._words({choice.index: choice.finish_reason for choice in choices if choice.finish_reason})
-        return {index: finish_reason(word, calls_tools=index in calling) for index, word in words.items()}
+        return _judged(words, answer, otherwise="The model's provider sent something that is not a whole answer.")
 
     def _words(self, told: dict[int, str]) -> dict[int, str]:
         """What the body says; what LiteLLM told where the body has a shape of its own."""
