@@ -57,7 +57,11 @@ def build_core(settings: Settings, *, catalog: Catalog | None = None, usage_stre
             hidden=credentials_in(environment()),
         ),
         sink=LogSink(usage_stream or sys.stdout),
-        budget=FixedTimeBudget(streamed_seconds=settings.stream_seconds, collected_seconds=settings.collected_seconds),
+        budget=FixedTimeBudget(
+            streamed_seconds=settings.stream_seconds,
+            collected_seconds=settings.collected_seconds,
+            grace_seconds=settings.grace_seconds,
+        ),
         waiting_after=settings.waiting_seconds,
         stalled_reader_after=settings.stalled_reader_seconds,
     )

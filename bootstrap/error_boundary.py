@@ -43,7 +43,7 @@ class ErrorBoundary:
                 return
             if request.answer_begun:
                 raise
-            await request.answer(*_answer(_as_ours(error), scope["path"]))
+            await request.answer(*answer_to(_as_ours(error), scope["path"]))
 
 
 class _Watched:
@@ -98,6 +98,7 @@ def _as_ours(error: Exception) -> GatewayError:
     return InternalError()
 
 
-def _answer(error: GatewayError, path: str) -> tuple[int, dict[str, str], bytes]:
+def answer_to(error: GatewayError, path: str) -> tuple[int, dict[str, str], bytes]:
+    """Status, headers and body of an error, in the shape of the surface at the path."""
     status, headers, body = render(error)
     return status, headers, render_mcp_body(error) if path == "/mcp" else body

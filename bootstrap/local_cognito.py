@@ -22,13 +22,15 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 REGION = "us-east-1"
+# For a process that is to reach this Cognito as it would reach AWS's.
+LOCAL_CREDENTIALS_ENVIRONMENT = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
 
 
 class LocalCognito:
     """The pool, and the folder that remembers it."""
 
     def __init__(self, endpoint_url: str, folder: Path) -> None:
-        self._endpoint_url = endpoint_url
+        self.endpoint_url = endpoint_url
         self._folder = folder
         self._client = self._new_client()
         self.pool_id = self._client.create_user_pool(
@@ -49,7 +51,7 @@ class LocalCognito:
         return CognitoWriter(self._client, pool_id=self.pool_id, on_write=self._remember)
 
     def _new_client(self) -> "CognitoIdentityProviderClient":
-        return build_client(region=REGION, endpoint_url=self._endpoint_url, local=True)
+        return build_client(region=REGION, endpoint_url=self.endpoint_url, local=True)
 
     def _restore(self) -> list[str]:
         """Put the remembered records back; returns the enabled keys among them that may ask models."""

@@ -33,6 +33,7 @@ class Settings(BaseSettings):
     stream_seconds: Seconds = Field(840.0, description="Time limit of a streamed answer.")
     collected_seconds: Seconds = Field(290.0, description="Time limit of an answer in one piece.")
     waiting_seconds: Seconds = Field(10.0, description="Silence after which a stream carries a keep-alive.")
+    grace_seconds: Seconds = Field(10.0, description="Kept free before Lambda's own end of a request.")
     stalled_reader_seconds: Seconds = Field(10.0, description="After the time limit, how long a slow reader may take.")
 
     attachment_bytes: int = Field(20 * MIB, ge=1, description="Largest sum of what a request names by URL.")
@@ -49,6 +50,9 @@ class Settings(BaseSettings):
     cors_origins: Words = Field(("*",), description="Origins that browsers may call from.")
     mcp_stream: bool = Field(default=True, description="Whether /mcp may answer with SSE.")
     mcp_hosts: Words = Field((), description="Host headers that /mcp accepts; empty accepts all.")
+    response_mode: Literal["stream", "buffered"] = Field("stream", description="How API Gateway invokes the function.")
+    settle_seconds: Seconds = Field(2.0, description="On Lambda, how long work after an answer may take.")
+    fill_empty_bodies: bool = Field(default=False, description="On Lambda, send one byte where an answer is empty.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Of the log on stderr.")
     data_dir: Path | None = Field(None, description="Where `zerogate serve` keeps the records of its local keys.")
 
@@ -56,6 +60,12 @@ class Settings(BaseSettings):
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(word for part in value.split(",") if (word := part.strip())) if isinstance(value, str) else value
+
+    @field_validator("models_file", "default_model", "cognito_region", "cognito_endpoint_url", mode="before")
+    @classmethod
+    def _blank_is_unset(cls, value: object) -> object:
+        """A template's parameter is empty where a shell's variable is not there at all."""
+        return None if value == "" else value
 
     @field_validator("attachment_networks")
     @classmethod

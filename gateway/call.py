@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 # Where the outermost layer leaves the request's id and its time of arrival (the event loop's clock) in an ASGI scope.
 REQUEST_ID: Final = "zerogate.request_id"
 ARRIVED: Final = "zerogate.arrived"
+# When the platform ends the request, on the same clock; only where it does.
+PLATFORM_DEADLINE: Final = "zerogate.platform_deadline"
 
 # Recording must not hold an answer back for long, nor be lost to a client that left.
 SETTLE_SECONDS = 5.0
@@ -43,6 +45,7 @@ class Call:
         surface: `openai`, `anthropic` or `mcp`.
         endpoint: the route or the tool.
         started: on the event loop's clock, when the request arrived: time in a queue counts.
+        platform_deadline: on the same clock, when the platform ends the request; None where nothing does.
     """
 
     request_id: str
@@ -50,6 +53,7 @@ class Call:
     surface: str
     endpoint: str
     started: float
+    platform_deadline: float | None = None
 
     @classmethod
     def from_scope(cls, scope: Mapping[str, Any], *, surface: str, endpoint: str) -> Self:
@@ -60,7 +64,13 @@ class Call:
             surface=surface,
             endpoint=endpoint,
             started=scope[ARRIVED],
+            platform_deadline=scope.get(PLATFORM_DEADLINE),
         )
+
+    @property
+    def available(self) -> float | None:
+        """Seconds from the arrival until the platform ends the request."""
+        return None if self.platform_deadline is None else self.platform_deadline - self.started
 
 
 class Account(AbstractAsyncContextManager["Account"]):

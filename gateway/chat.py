@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from gateway.ports import Provider, TimeBudget, UsageSink
 
 RECORD_WRITERS = 4
+# Before the platform's end even a slow reader is given up, so that the call is written down.
+LAST_SECONDS = 0.5
 
 
 class Gateway:
@@ -74,14 +76,18 @@ class Gateway:
         model = self.catalog.resolve(request.model, principal)
         request = replace(request, params={k: v for k, v in request.params.items() if k in CHAT_PARAMS})
         account.asks(request, model)
-        limit = self._budget.seconds(streamed=request.stream)
+        call = account.call
+        limit = self._budget.seconds(streamed=request.stream, available=call.available)
         if account.elapsed >= limit:
             # The body alone took as long.
             raise DeadlineExceeded(limit_seconds=limit)
         answer = Answer(account, limit_seconds=limit)
         try:
             async with tasks_beside() as tasks:
-                tasks.cancel_scope.deadline = answer.deadline + self._stalled_reader_after
+                reader_deadline = answer.deadline + self._stalled_reader_after
+                if call.platform_deadline is not None:
+                    reader_deadline = min(reader_deadline, call.platform_deadline - LAST_SECONDS)
+                tasks.cancel_scope.deadline = reader_deadline
                 tasks.start_soon(answer.pump, self._provider, model, request)
                 tasks.start_soon(answer.tick, self._waiting_after)
                 yield answer

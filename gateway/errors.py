@@ -20,6 +20,7 @@
     ├── UnsupportedMediaType 415
     ├── RateLimited 429
     ├── InternalError 500             a fault of ours; the text is constant
+    ├── AnswerTooLarge 500            larger than Lambda returns in one piece
     ├── UpstreamError 502             the provider failed, or refused the deployment's credential
     ├── Overloaded 503
     ├── AuthUnavailable 503           the key store cannot be asked
@@ -181,6 +182,20 @@ class MethodNotAllowed(GatewayError):
         self.allow = allow
 
 
+class AnswerTooLarge(GatewayError):
+    """An answer in one piece that the platform does not carry."""
+
+    code = "answer_too_large"
+    status = 500
+
+    def __init__(self, *, limit: int) -> None:
+        super().__init__(
+            f"The answer is larger than the {limit:,} bytes that can be returned in one piece. Ask for less.",
+            should_retry=False,
+        )
+        self.limit = limit
+
+
 class BodyTooSlow(GatewayError):
     """The request's body did not arrive in time."""
 
@@ -259,7 +274,8 @@ class DeadlineExceeded(GatewayError):
     code = "gateway_timeout"
     status = 504
 
-    def __init__(self, *, limit_seconds: float) -> None:
+    def __init__(self, *, limit_seconds: float | None) -> None:
+        limit = f"the time limit of {limit_seconds:g} s" if limit_seconds is not None else "the platform's time limit"
         # Tokens may have been bought already: a retry would buy them again.
-        super().__init__(f"The model gave no output within the time limit of {limit_seconds:g} s.", should_retry=False)
+        super().__init__(f"The model gave no output within {limit}.", should_retry=False)
         self.limit_seconds = limit_seconds

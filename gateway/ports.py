@@ -44,8 +44,12 @@ class UsageSink(Protocol):
 class TimeBudget(Protocol):
     """How long a call may take."""
 
-    def seconds(self, *, streamed: bool) -> float:
-        """From the arrival of the request to its last byte."""
+    def seconds(self, *, streamed: bool, available: float | None) -> float:
+        """From the arrival of the request to its last byte.
+
+        Args:
+            available: seconds from the arrival until the platform ends the request; None where nothing does.
+        """
 
 
 class PriceList(Protocol):

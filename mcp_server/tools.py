@@ -13,7 +13,7 @@ from mcp_types import CallToolResult, ToolAnnotations
 from pydantic import BaseModel, Field
 
 from gateway.answer import Answer
-from gateway.call import ARRIVED, REQUEST_ID, Call
+from gateway.call import ARRIVED, PLATFORM_DEADLINE, REQUEST_ID, Call
 from gateway.chat import Gateway
 from gateway.chat_types import ChatRequest, ChatResult, JsonObject, Waiting
 from gateway.collect import Collector
@@ -165,6 +165,7 @@ class Tools:
             surface="mcp",
             endpoint=f"tools/{tool}",
             started=scope.get(ARRIVED, anyio.current_time()),
+            platform_deadline=scope.get(PLATFORM_DEADLINE),
         )
 
 

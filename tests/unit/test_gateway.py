@@ -81,7 +81,7 @@ class Budget:
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
 
-    def seconds(self, *, streamed: bool) -> float:
+    def seconds(self, *, streamed: bool, available: float | None) -> float:
         return self._seconds
 
 

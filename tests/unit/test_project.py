@@ -17,7 +17,18 @@ from bootstrap.app import OPEN_PATHS, build_app
 from bootstrap.settings import PREFIX, Settings, SettingsError, read_settings
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("auth", "bootstrap", "gateway", "keycli", "limits", "mcp_server", "openai_facade", "providers", "usage")
+PACKAGES = (
+    "auth",
+    "bootstrap",
+    "gateway",
+    "keycli",
+    "lambda_runtime",
+    "limits",
+    "mcp_server",
+    "openai_facade",
+    "providers",
+    "usage",
+)
 
 
 class NoRecords:

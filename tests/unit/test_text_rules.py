@@ -101,7 +101,7 @@ def test_the_log_redacts_arguments_and_traces() -> None:
         raise ValueError(KEY)
     except ValueError as error:
         record.exc_info = (type(error), error, error.__traceback__)
-    assert KEY not in RedactingFormatter("%(message)s").format(record)
+    assert KEY not in RedactingFormatter(logging.Formatter("%(message)s")).format(record)
 
 
 @pytest.mark.parametrize(

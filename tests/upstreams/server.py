@@ -36,15 +36,27 @@ class Seen:
 
 
 class Upstream:
-    """Runs in a thread of its own: `with Upstream() as upstream: upstream.plays(Scenario(...))`."""
+    """Runs in a thread of its own: `with Upstream() as upstream: upstream.plays(Scenario(...))`.
 
-    def __init__(self) -> None:
+    Args:
+        keep_alive: seconds after which it closes a connection that nobody uses.
+    """
+
+    def __init__(self, *, keep_alive: int = 5) -> None:
         self.seen: list[Seen] = []
         self._arrived = threading.Event()
         self._queue: list[Scenario] = []
         self._default = Scenario()
         self._server = uvicorn.Server(
-            uvicorn.Config(self._app, host="127.0.0.1", port=0, log_level="critical", lifespan="off", interface="asgi3")
+            uvicorn.Config(
+                self._app,
+                host="127.0.0.1",
+                port=0,
+                log_level="critical",
+                lifespan="off",
+                interface="asgi3",
+                timeout_keep_alive=keep_alive,
+            )
         )
         self._thread = threading.Thread(target=self._server.run, daemon=True)
 
