@@ -147,7 +147,7 @@ def _compile(tree: Path, options: Options) -> None:
     names = sorted(path.relative_to(tree).as_posix() for path in tree.rglob("*.py"))
     # `-I` keeps this repository off the path; the seed fixes the order of sets in byte code.
     command = [options.target.interpreter(), "-I", "-S", byte_code.__file__, str(tree), str(int(options.keep_sources))]
-    environment = {"PYTHONHASHSEED": "0", "PATH": os.environ.get("PATH", "")}  # noqa: TID251  a tool, not the product
+    environment = {"PYTHONHASHSEED": "0", "PATH": os.environ.get("PATH", "")}
     running = []
     for part in range(COMPILERS):
         process = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, text=True)
@@ -171,6 +171,15 @@ def _set_times(tree: Path) -> None:
         os.utime(path, (315_532_800, 315_532_800))
 
 
+def _has_interpreter(target: Target) -> bool:
+    try:
+        target.interpreter()
+    except TargetError as error:
+        print(f"without byte code: {error}", file=sys.stderr)
+        return False
+    return True
+
+
 def main() -> int:
     """Returns the exit code."""
     parser = argparse.ArgumentParser(
@@ -185,6 +194,11 @@ def main() -> int:
     parser.add_argument("--models", type=Path, help="a models.yaml to ship")
     parser.add_argument("--keep-sources", action="store_true", help="ship .py files beside the byte code")
     parser.add_argument("--source-only", action="store_true", help="ship .py files and no byte code")
+    parser.add_argument(
+        "--allow-source-only",
+        action="store_true",
+        help="without byte code where no interpreter of the target version is at hand: every cold start is slower",
+    )
     parser.add_argument("--no-zip", action="store_true", help="make the tree alone")
     arguments = parser.parse_args()
     runtime = here.runtime if arguments.runtime == "here" else arguments.runtime
@@ -193,13 +207,14 @@ def main() -> int:
     target = Target(runtime=runtime, arch=here.arch if arguments.arch == "here" else Arch(arguments.arch))
     tree = arguments.tree or ROOT / "build" / f"lambda-{target.arch}"
     try:
+        source_only = arguments.source_only or (arguments.allow_source_only and not _has_interpreter(target))
         build(
             Options(
                 target=target,
                 tree=tree,
                 keep_sources=arguments.keep_sources,
-                source_only=arguments.source_only,
-                models=arguments.models or None,
+                source_only=source_only,
+                models=arguments.models,
             )
         )
         digest = None if arguments.no_zip else pack(tree, tree.with_name(f"{tree.name}.zip"))

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Self
 
 # Amazon Linux 2023, on which the runtimes from python3.12 on are based, has glibc 2.34.
@@ -82,11 +83,11 @@ class Target:
         Raises:
             TargetError: there is none on this machine.
         """
-        for candidate in (sys.executable, *_found(self.runtime)):
+        for candidate in (sys.executable, *_found(self.runtime), *_managed(self.version)):
             if _version_of(candidate) == self.version:
                 return candidate
         raise TargetError(
-            f"Byte code for {self.runtime} can only be written by {self.runtime}, and there is none on the PATH. "
+            f"Byte code for {self.runtime} can only be written by {self.runtime}, and there is none here. "
             f"Install it (for example 'uv python install {self.version}' or 'pyenv install {self.version}'), choose "
             "another one with RUNTIME=python3.12, or set ALLOW_SOURCE_ONLY=1 to build without byte code: every cold "
             "start then takes two to three times as long."
@@ -98,6 +99,15 @@ def _found(name: str) -> Iterator[str]:
     for folder in os.get_exec_path():
         if found := shutil.which(name, path=folder):
             yield found
+
+
+def _managed(version: str) -> Iterator[str]:
+    """Where pyenv and uv keep interpreters that are not on the PATH."""
+    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
+    uv = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "uv" / "python"
+    for folder, pattern in ((pyenv, f"{version}.*"), (uv, f"cpython-{version}.*")):
+        for home in sorted(folder.glob(pattern), reverse=True):
+            yield str(home / "bin" / f"python{version}")
 
 
 def _version_of(interpreter: str) -> str | None:

@@ -55,7 +55,8 @@ class Connection:
         if self._writer.is_closing():
             raise RuntimeApiError("the Runtime API closed the connection")
         try:
-            self._writer.writelines(parts)
+            # Joined: `writelines` of Python 3.12 and 3.13 never ends where one of the parts is empty.
+            self._writer.write(b"".join(parts))
             await self._writer.drain()
         except OSError as error:
             raise RuntimeApiError(f"the Runtime API broke off: {error}") from error

@@ -180,12 +180,13 @@ def test_lambdas_deadline_cuts_an_answer_before_lambda_does(stream: bool, deploy
     if stream:
         chunks = list(client.chat.completions.create(model="crawl", messages=CRAWL, stream=True))
         text = "".join(c.choices[0].delta.content or "" for c in chunks)
-        choice, extra = chunks[-1].choices[0], chunks[-1].model_extra
+        finish_reason, extra = chunks[-1].choices[0].finish_reason, chunks[-1].model_extra
     else:
         answer = client.chat.completions.create(model="crawl", messages=CRAWL)
-        text, choice, extra = answer.choices[0].message.content or "", answer.choices[0], answer.model_extra
+        text, extra = answer.choices[0].message.content or "", answer.model_extra
+        finish_reason = answer.choices[0].finish_reason
     assert text.startswith("word word")
-    assert choice.finish_reason == "length"
+    assert finish_reason == "length"
     notice = (extra or {})["zerogate"]["notice"]
     assert notice["code"] == "deadline"
     assert 2.8 <= notice["limit"] <= 3.0

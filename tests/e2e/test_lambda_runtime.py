@@ -85,8 +85,7 @@ def test_an_answer_streams_piece_by_piece(start: Start, event: Any) -> None:
     front = start(event=event)
     arrived = []
     with httpx.stream("GET", f"{front.url}/stream?count=5&delay=0.2") as answer:
-        for line in answer.iter_lines():
-            arrived.append((time.monotonic(), line))
+        arrived.extend((time.monotonic(), line) for line in answer.iter_lines())
     assert [line for _, line in arrived] == ["0", "1", "2", "3", "4"]
     # Four pauses of 0.2 s lie between the first and the last: they did not come at once.
     assert arrived[-1][0] - arrived[0][0] > 0.4

@@ -35,7 +35,8 @@ class App:
         if scope["type"] == "lifespan":
             await self.lifespan(scope, receive, send)
             return
-        self.scope, self.receive = scope, receive
+        self.scope: Any = scope
+        self.receive: Any = receive
         name = scope["path"].strip("/").replace("-", "_") or "echo"
         await getattr(self, f"do_{name}")(send)
 
@@ -57,7 +58,8 @@ class App:
         await send({"type": "lifespan.shutdown.complete"})
 
     def asked(self, name: str, default: str = "") -> str:
-        return parse_qs(self.scope["query_string"].decode()).get(name, [default])[0]
+        values: list[str] = parse_qs(self.scope["query_string"].decode()).get(name, [default])
+        return values[0]
 
     async def content(self) -> bytes:
         data, more = b"", True
