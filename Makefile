@@ -37,11 +37,11 @@ $(VENV)/.ready: requirements/dev.txt pyproject.toml
 	@touch $@
 
 # AWS's own tools, in an environment of their own: they want other versions of our libraries.
-SAM := $(VENV)/sam/bin
+SAM := $(VENV)-sam/bin
 export SAM_CLI_TELEMETRY := 0
-$(VENV)/sam/.ready: requirements/sam.txt $(VENV)/.ready
-	@echo "Setting up $(VENV)/sam for the AWS SAM CLI (once)"
-	@$(BIN)/python -m venv --clear $(VENV)/sam
+$(VENV)-sam/.ready: requirements/sam.txt | $(VENV)/.ready
+	@echo "Setting up $(VENV)-sam for the AWS SAM CLI (once)"
+	@$(BIN)/python -m venv --clear $(VENV)-sam
 	@$(SAM)/python -m pip install --quiet --require-hashes --no-deps -r requirements/sam.txt
 	@touch $@
 
@@ -79,7 +79,7 @@ build-tree: $(VENV)/.ready
 	@$(BUILD) --no-zip --tree "$(TREE)"
 
 # The Region is only where cfn-lint looks up what exists; nothing on AWS is asked.
-validate: $(VENV)/sam/.ready
+validate: $(VENV)-sam/.ready
 	@cd infra_sam && AWS_DEFAULT_REGION=$${AWS_DEFAULT_REGION:-us-east-1} $(CURDIR)/$(SAM)/sam validate --lint
 
 URL ?=
@@ -102,5 +102,5 @@ lock: $(VENV)/.ready
 	PATH="$(CURDIR)/$(VENV)/lock/bin:$$PATH" $(LOCK) --group sam -o requirements/sam.txt
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) $(VENV)-sam build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -83,7 +83,7 @@ def test_one_process_and_one_lifespan_serve_all_and_each_request_has_a_copy_of_t
 @pytest.mark.parametrize("event", [events.v1, events.v2], ids=["rest", "function url"])
 def test_an_answer_streams_piece_by_piece(start: Start, event: Any) -> None:
     front = start(event=event)
-    arrived = []
+    arrived: list[tuple[float, str]] = []
     with httpx.stream("GET", f"{front.url}/stream?count=5&delay=0.2") as answer:
         arrived.extend((time.monotonic(), line) for line in answer.iter_lines())
     assert [line for _, line in arrived] == ["0", "1", "2", "3", "4"]
