@@ -75,7 +75,9 @@ BUILD = $(BIN)/python -m infra_sam.build --arch $(ARCH) --runtime $(RUNTIME) $(i
 build: $(VENV)/.ready
 	@$(BUILD)
 
-build-tree: $(VENV)/.ready
+# For `sam build`: what is set up is not set up again below a running build.
+build-tree:
+	@test -x $(BIN)/python || $(MAKE) --no-print-directory $(VENV)/.ready
 	@$(BUILD) --no-zip --tree "$(TREE)"
 
 # The Region is only where cfn-lint looks up what exists; nothing on AWS is asked.

@@ -4,10 +4,10 @@ RequestContext → CORS → ErrorBoundary → PathAliases → Router → Guard �
 """
 
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib.metadata import version
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import JSONResponse
@@ -15,6 +15,7 @@ from starlette.routing import BaseRoute, Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from auth.cache import CacheTimes, RecordCache, RecordReader
+from auth.cognito import CognitoWriter
 from auth.guard import Guard
 from auth.me import me
 from auth.verifier import Verifier
@@ -44,10 +45,12 @@ def build_app(
     records: RecordReader,
     catalog: Catalog | None = None,
     usage_stream: TextIO | None = None,
+    make_writer: Callable[[], CognitoWriter] | None = None,
 ) -> ASGIApp:
     """The application.
 
     Args:
+        make_writer: where keys are written, for the administration; the public function on Lambda has none.
         records: where keys are looked up.
         catalog: in place of the one that the settings name.
         usage_stream: where usage lines go; standard output by default, which Lambda sends to CloudWatch.
@@ -77,6 +80,45 @@ def build_app(
         Route("/healthz", _Json({"status": "ok", "version": version("zerogate")}), methods=["GET"]),
         Route("/", _Json({"name": "zerogate", "openai_base_url": "/v1", "mcp": "/mcp"}), methods=["GET"]),
     ]
+    if make_writer is not None:
+        routes += admin_routes(settings, verifier, make_writer, trusts_iam=False)
+    return surrounded(routes, settings, lifespan)
+
+
+def build_admin_app(settings: Settings, *, records: RecordReader, make_writer: Callable[[], CognitoWriter]) -> ASGIApp:
+    """The administration alone, behind API Gateway: the second function on Lambda."""
+    routes = admin_routes(settings, build_verifier(settings, records), make_writer, trusts_iam=True)
+
+    @asynccontextmanager
+    async def lifespan(_: object) -> AsyncIterator[None]:
+        yield
+
+    return surrounded(routes, settings, lifespan)
+
+
+def admin_routes(
+    settings: Settings, verifier: Verifier, make_writer: Callable[[], CognitoWriter], *, trusts_iam: bool
+) -> list[BaseRoute]:
+    """The same routes at both addresses: /admin/v1 behind IAM, /v1/admin for keys with the scope `admin`.
+
+    Args:
+        trusts_iam: whether requests come through API Gateway, which has then checked their signature.
+    """
+    from auth.admin import AdminGuard, CreateKey, iam_identity  # noqa: PLC0415  the public function has none of it
+
+    create = PayloadCap(CreateKey(make_writer), max_bytes=settings.max_request_bytes)
+    by_key = AdminGuard(create, verify=verifier.verify)
+    by_iam = AdminGuard(create, verify=verifier.verify, identity=iam_identity) if trusts_iam else by_key
+    return [
+        Route("/admin/v1/keys", by_iam, methods=["POST"]),
+        Route("/v1/admin/keys", by_key, methods=["POST"]),
+    ]
+
+
+def surrounded(
+    routes: list[BaseRoute], settings: Settings, lifespan: Callable[[Any], AbstractAsyncContextManager[None]]
+) -> ASGIApp:
+    """The routes in the layers that every request goes through."""
     router = Router(routes, default=_unknown, redirect_slashes=False, lifespan=lifespan)
     cors = CORSMiddleware(
         ErrorBoundary(PathAliases(router)),

@@ -62,18 +62,19 @@ def serve(settings: Settings, options: ServeOptions) -> None:
     """
     catalog = load_catalog(settings)
     with ExitStack() as stack:
+        make_writer = None
         if settings.cognito_user_pool_id:
             records, on_ready = _deployed_pool(settings, options, catalog)
         else:
             cognito = stack.enter_context(local_cognito(data_folder(settings) / "cognito"))
-            records = cognito.reader()
+            records, make_writer = cognito.reader(), cognito.writer
             keys = _LocalKeys(cognito.writer(), cognito.restored, options, catalog)
             on_ready = keys.announce
         if options.ready_file is not None:
             # A file of an earlier run would tell a script of a server that is gone; so would ours, when we are.
             options.ready_file.unlink(missing_ok=True)
             stack.callback(options.ready_file.unlink, missing_ok=True)
-        app = build_app(settings, records=records, catalog=catalog, usage_stream=sys.stderr)
+        app = build_app(settings, records=records, catalog=catalog, usage_stream=sys.stderr, make_writer=make_writer)
         _run(app, options, on_ready)
 
 

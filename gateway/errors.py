@@ -16,6 +16,7 @@
     ├── UnknownRoute 404
     ├── MethodNotAllowed 405
     ├── BodyTooSlow 408
+    ├── KeyConflict 409               three random key ids in a row were taken
     ├── RequestTooLarge 413
     ├── UnsupportedMediaType 415
     ├── RateLimited 429
@@ -24,6 +25,7 @@
     ├── UpstreamError 502             the provider failed, or refused the deployment's credential
     ├── Overloaded 503
     ├── AuthUnavailable 503           the key store cannot be asked
+    ├── StoreUnavailable 503          the key store takes no change
     └── DeadlineExceeded 504          our time limit, before any output
 
 The `message` is one sentence for a human: Codex and Claude Code print it verbatim. It never holds a secret, a stack
@@ -205,6 +207,15 @@ class BodyTooSlow(GatewayError):
     text = "The request body did not arrive in time."
 
 
+class KeyConflict(GatewayError):
+    """No free key id was found."""
+
+    code = "key_conflict"
+    status = 409
+    type = "invalid_request_error"
+    text = "No free id was found for the new key. Try again."
+
+
 class RequestTooLarge(GatewayError):
     """The body is over the payload cap."""
 
@@ -266,6 +277,14 @@ class AuthUnavailable(GatewayError):
     code = "auth_unavailable"
     status = 503
     text = "API keys cannot be checked at the moment. Try again shortly."
+
+
+class StoreUnavailable(GatewayError):
+    """A change of a key did not reach the key store, or nobody knows whether it did."""
+
+    code = "store_unavailable"
+    status = 503
+    text = "The key store does not answer at the moment. Before you try again, look whether the change was made."
 
 
 class DeadlineExceeded(GatewayError):

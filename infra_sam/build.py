@@ -23,6 +23,7 @@ from infra_sam.target import DEFAULT_RUNTIME, ON_LAMBDA, Arch, Target, TargetErr
 
 ROOT = Path(__file__).parents[1]
 LOCKED = ROOT / "requirements" / "server.txt"
+CACHE = ROOT / "build" / "cache"
 LEFT_OUT = ROOT / "infra_sam" / "left_out.yaml"
 # Ours, of which everything goes in.
 PACKAGES = (
@@ -96,7 +97,7 @@ def _libraries(options: Options) -> Path:
     tools = [Path(__file__).with_name(name).read_bytes() for name in ("libraries.py", "byte_code.py", "left_out.yaml")]
     kind = f"{options.target}{options.keep_sources}{options.source_only}{requirements}".encode()
     key = hashlib.sha256(b"\0".join([kind, *tools])).hexdigest()[:16]
-    cached = ROOT / "build" / "cache" / f"{options.target.runtime}-{options.target.arch}-{key}"
+    cached = CACHE / f"{options.target.runtime}-{options.target.arch}-{key}"
     if cached.exists():
         return cached
     if not options.source_only:
@@ -133,8 +134,9 @@ def _add_ours(tree: Path, options: Options) -> None:
     metadata = tree / f"{project['name']}-{project['version']}.dist-info" / "METADATA"
     metadata.parent.mkdir()
     metadata.write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n")
-    shutil.copy(ROOT / "infra_sam" / "run.sh", tree / "run.sh")
-    (tree / "run.sh").chmod(0o755)
+    for script in ("run.sh", "run_web.sh"):
+        shutil.copy(ROOT / "infra_sam" / script, tree / script)
+        (tree / script).chmod(0o755)
     if options.models is not None:
         shutil.copy(options.models, tree / "models.yaml")
     _set_times(tree)

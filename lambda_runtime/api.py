@@ -13,6 +13,10 @@ VERSION: Final = "/2018-06-01/runtime"
 STREAM_TYPE: Final = "application/vnd.awslambda.http-integration-response"
 ERROR_TYPE: Final = "Lambda-Runtime-Function-Error-Type"
 ERROR_BODY: Final = "Lambda-Runtime-Function-Error-Body"
+# The Runtime API's server gives up, and ends the environment, on trailers above about 4 KB (seen in AWS's emulator).
+# In base64 the document grows by a third.
+LONGEST_DOCUMENT: Final = 2000
+LONGEST_MESSAGE: Final = 500
 
 
 def error_document(error: BaseException, message: str, *, kind: str | None = None) -> dict[str, Any]:
@@ -43,7 +47,7 @@ class RuntimeApi:
         answer = await self._exchange("GET", "/invocation/next")
         try:
             return Invocation.from_response(answer.headers, answer.body)
-        except (KeyError, ValueError) as error:
+        except (KeyError, ValueError, OverflowError) as error:
             raise RuntimeApiError(f"/next misses what an invocation has: {error}") from error
 
     async def respond(self, invocation: Invocation, body: bytes) -> None:
@@ -54,13 +58,16 @@ class RuntimeApi:
         """
         await self._exchange("POST", f"/invocation/{invocation.request_id}/response", body, _echo(invocation))
 
-    async def open_stream(self, invocation: Invocation, first: bytes) -> Connection:
-        """Begin a streamed answer with its first bytes (the prelude). `Connection.send(*chunk(data))` adds to it.
+    async def connect(self) -> Connection:
+        """For a streamed answer: `stream_head`, then chunks, then `last_chunk`.
 
         Raises:
             RuntimeApiError
         """
-        connection = await Connection.open(self._address)
+        return await Connection.open(self._address)
+
+    def stream_head(self, invocation: Invocation) -> bytes:
+        """The head of a streamed answer."""
         headers = {
             "Host": self._address,
             "Content-Type": STREAM_TYPE,
@@ -70,9 +77,7 @@ class RuntimeApi:
             **_echo(invocation),
             "Connection": "close",
         }
-        head = _head("POST", f"/invocation/{invocation.request_id}/response", headers)
-        await connection.send(head, *chunk(first))
-        return connection
+        return _head("POST", f"/invocation/{invocation.request_id}/response", headers)
 
     async def fail(self, invocation: Invocation, document: Mapping[str, Any]) -> None:
         """Report a failed invocation; only before an answer has begun."""
@@ -104,7 +109,7 @@ class RuntimeApi:
             await connection.send(_head(method, path, own), body)
             answer = await connection.response()
         finally:
-            await connection.close()
+            connection.abort()
         if not 200 <= answer.status < 300:  # noqa: PLR2004  HTTP's success
             shown = answer.body[:200].decode(errors="replace")
             raise RuntimeApiError(f"the Runtime API answered {path} with {answer.status}: {shown}")
@@ -113,6 +118,7 @@ class RuntimeApi:
 
 def chunk(data: bytes) -> tuple[bytes, bytes, bytes]:
     """One chunk of HTTP's chunked coding. The data must not be empty: that would end the body."""
+    data = bytes(data)
     return (b"%x\r\n" % len(data), data, b"\r\n")
 
 
@@ -120,8 +126,19 @@ def last_chunk(document: Mapping[str, Any] | None = None) -> bytes:
     """The end of a streamed answer; with trailers that tell Lambda of a failure."""
     if document is None:
         return b"0\r\n\r\n"
-    encoded = base64.b64encode(json.dumps(document).encode()).decode()
+    encoded = base64.b64encode(json.dumps(shortened(document)).encode()).decode()
     return f"0\r\n{ERROR_TYPE}: {document['errorType']}\r\n{ERROR_BODY}: {encoded}\r\n\r\n".encode()
+
+
+def shortened(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The document without what makes it too long for trailers; the innermost frames stay."""
+    short = {**document, "errorMessage": str(document["errorMessage"])[:LONGEST_MESSAGE], "stackTrace": []}
+    for frame in reversed(document.get("stackTrace", ())):
+        longer = {**short, "stackTrace": [frame, *short["stackTrace"]]}
+        if len(json.dumps(longer)) > LONGEST_DOCUMENT:
+            break
+        short = longer
+    return short
 
 
 def _echo(invocation: Invocation) -> dict[str, str]:

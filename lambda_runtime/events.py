@@ -64,7 +64,7 @@ def translate(invocation: Invocation, context: LambdaContext, *, mode: ResponseM
         raise UnsupportedEvent(f"this function answers {SUPPORTED}") from error
     try:
         body = handler.body
-    except ValueError:
+    except (ValueError, TypeError, AttributeError):
         body = None
     scope["headers"] = [(bytes(name), bytes(value)) for name, value in scope["headers"]]
     # Mangum says 2.0. From 2.4 on, frameworks take an OSError from `send` for a client that left, and start no task
@@ -81,12 +81,12 @@ def translate(invocation: Invocation, context: LambdaContext, *, mode: ResponseM
 
 
 def _can_stream(event: Mapping[str, Any], handler: object) -> bool:
-    """An ALB never streams; of the v2 events, only a Function URL's may.
+    """An ALB never streams; of the events with a version (HTTP API, Function URL), only a Function URL's may.
 
     https://docs.aws.amazon.com/lambda/latest/dg/configuration-response-streaming.html
     """
     if isinstance(handler, ALB):
         return False
-    if isinstance(handler, HTTPGateway) and event.get("version") == "2.0":
+    if isinstance(handler, HTTPGateway):
         return ".lambda-url." in str(event["requestContext"].get("domainName", ""))
     return True

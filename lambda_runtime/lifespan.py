@@ -1,9 +1,12 @@
 """The app's lifespan: entered once, before the first invocation, and left when Lambda ends the environment."""
 
 import asyncio
+import logging
 from typing import Any
 
 from lambda_runtime.function import ASGIApp, Message
+
+logger = logging.getLogger(__name__)
 
 
 class LifespanFailed(Exception):
@@ -45,12 +48,14 @@ class Lifespan:
             # failed, is another matter.
             if self._inbox.empty():
                 raise LifespanFailed(f"the app's startup failed: {type(error).__name__}: {error}") from error
+            logger.warning("the app has no lifespan: it raised %s when it was asked for one", type(error).__name__)
             self.supported = False
 
     @property
     def ended(self) -> "asyncio.Task[None] | None":
-        """The task whose end is a failure; None where there is nothing to watch."""
-        return self._task if self.supported else None
+        """The task that must not fail; None where there is nothing to watch any more."""
+        over = self._task is None or (self._task.done() and self._task.exception() is None)
+        return None if over or not self.supported else self._task
 
     async def stop(self, seconds: float) -> None:
         """Shut down, within that time."""
@@ -62,7 +67,11 @@ class Lifespan:
 
     async def _run(self) -> None:
         scope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}, "state": self.state}
-        await self._app(scope, self._inbox.get, self._take)
+        try:
+            await self._app(scope, self._inbox.get, self._take)
+        except (SystemExit, KeyboardInterrupt) as error:
+            # asyncio would end the process for these, before anything is reported.
+            raise LifespanFailed(f"the app tried to end the process: {error!r}") from error
 
     async def _take(self, message: Message) -> None:
         if message["type"] == "lifespan.startup.complete":

@@ -36,7 +36,9 @@ class TextFormatter(logging.Formatter):
         """A line; a trace below it."""
         invocation = CURRENT.get()
         record.request = invocation.request_id if invocation else ""
-        return super().format(record)
+        line = super().format(record)
+        # What this package logs of a failure; JSON lines have it as a field.
+        return "\n".join([line, *(frame.rstrip() for frame in vars(record).get("stackTrace", ()))])
 
 
 class JsonFormatter(logging.Formatter):
@@ -55,8 +57,8 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname,
             "message": record.getMessage(),
             "logger": record.name,
-            **{name: value for name, value in vars(record).items() if name not in STANDARD},
         }
+        fields |= {name: value for name, value in vars(record).items() if name not in STANDARD | fields.keys()}
         if invocation is not None:
             fields["requestId"] = invocation.request_id
             if invocation.tenant_id:
@@ -67,7 +69,13 @@ class JsonFormatter(logging.Formatter):
             fields["errorMessage"] = str(error)
             fields["stackTrace"] = traceback.format_tb(trace)
             fields["location"] = f"{record.pathname}:{record.funcName}:{record.lineno}"
-        return json.dumps(fields, default=str)
+        try:
+            return json.dumps(fields, default=str, allow_nan=False)
+        except (TypeError, ValueError, RecursionError):
+            # Odd extras: keys that are no text, a number that JSON does not have, a cycle.
+            return json.dumps(
+                {name: value if isinstance(value, str) else repr(value) for name, value in fields.items()}
+            )
 
 
 class TelemetryHandler(logging.Handler):

@@ -4,10 +4,13 @@ import asyncio
 import gc
 import inspect
 import logging
+import os
 import signal
+import sys
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from importlib import import_module
+from typing import NoReturn
 
 from lambda_runtime import logs, snapstart
 from lambda_runtime.api import RuntimeApi, error_document
@@ -43,12 +46,16 @@ class _Stop(Exception):
         self.code = code
 
 
-def run(environment: Environment) -> int:
-    """Serve until Lambda ends the process. Returns the exit code."""
+def run(environment: Environment) -> NoReturn:
+    """Serve until Lambda ends the process, then exit: 0 after a SIGTERM, another code after a failure."""
     logs.configure(environment)
     with asyncio.Runner() as runner:
         runner.get_loop().set_task_factory(task_factory)
-        return runner.run(_live(environment))
+        code = runner.run(_live(environment))
+        # Not through the runner's end: it waits for every task that does not take its cancellation.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
 
 
 async def _live(environment: Environment) -> int:
@@ -109,10 +116,15 @@ def load(environment: Environment) -> Function:
         raise HandlerError(f"{module_name!r} has no ASGI app or factory {attribute!r}")
     if _takes_no_arguments(found):
         found = found()
+    if not isinstance(found, Function) and not callable(found):
+        raise HandlerError(f"{environment.handler!r} returned {type(found).__name__}, which is no ASGI app")
     return found if isinstance(found, Function) else Function(app=found)
 
 
 def _takes_no_arguments(found: Callable[..., object]) -> bool:
+    """Whether it is a factory: an app takes three arguments, and is asynchronous."""
+    if inspect.iscoroutinefunction(found):
+        return False
     parameters = inspect.signature(found).parameters.values()
     return all(p.default is not p.empty or p.kind in {p.VAR_KEYWORD, p.VAR_POSITIONAL} for p in parameters)
 
@@ -148,9 +160,13 @@ async def _serve(api: RuntimeApi, server: Server, lifespan: Lifespan, stopping: 
             {coming, stop, *([lifespan.ended] if lifespan.ended else [])}, return_when=asyncio.FIRST_COMPLETED
         )
         if not coming.done():
-            coming.cancel()
             if lifespan.ended is not None and lifespan.ended.done():
-                raise LifespanFailed(f"the app's lifespan ended: {lifespan.ended.exception()!r}")
+                raise LifespanFailed(f"the app's lifespan failed: {type(lifespan.ended.exception()).__name__}")
+            if not stopping.is_set():
+                # A lifespan that has ended in peace.
+                await asyncio.wait({coming, stop}, return_when=asyncio.FIRST_COMPLETED)
+        if stopping.is_set() and not coming.done():
+            coming.cancel()
             return
         invocation = coming.result()
         set_trace_id(invocation.trace_id)

@@ -12,7 +12,7 @@ from lambda_runtime.api import RuntimeApi, chunk, last_chunk
 from lambda_runtime.events import Cookies, HttpRequest
 from lambda_runtime.function import ASGIApp, Headers, Message, Receive, RenderedFailure, Send
 from lambda_runtime.invocation import Invocation
-from lambda_runtime.wire import Connection, Response, RuntimeApiError
+from lambda_runtime.wire import Connection, RuntimeApiError
 
 # Between the prelude and the body (the metadata delimiter of HTTP integrations).
 DELIMITER = b"\0" * 8
@@ -22,6 +22,8 @@ HOP_BY_HOP = frozenset(
 )
 # Lambda's limit is 6 MiB for the answer as JSON (https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html).
 LARGEST_BUFFERED = 6 * 1024 * 1024
+# Seconds that an app may send without pause before other tasks get their turn.
+LONGEST_TURN = 0.01
 BODILESS = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
 
 
@@ -65,6 +67,9 @@ class Responder(Protocol):
     async def abort(self, document: Mapping[str, Any]) -> None:
         """Cut an answer that has begun, telling Lambda why."""
 
+    def drop(self) -> None:
+        """Let go of what is held for an answer that cannot be ended in time."""
+
 
 class StreamedResponder:
     """Prelude, then chunks as they come, with trailers on a failure.
@@ -82,10 +87,14 @@ class StreamedResponder:
         self._cookies = request.cookies
         self._is_head = request.scope["method"] == "HEAD"
         self._fill = fill_empty_bodies
+        # An app may send from several tasks; the answer is one sequence of bytes.
+        self._turn = asyncio.Lock()
         self._start: Message | None = None
         self._bodiless = False
         self._connection: Connection | None = None
-        self._reply: asyncio.Task[Response] | None = None
+        self._reply: asyncio.Task[None] | None = None
+        self._ended = False
+        self._yielded_at = 0.0
         self.finished = asyncio.Event()
         self.broken = asyncio.Event()
 
@@ -96,7 +105,31 @@ class StreamedResponder:
 
     async def send(self, message: Message) -> None:
         """See `Responder`."""
-        if self.finished.is_set() or self.broken.is_set():
+        async with self._turn:
+            await self._send(message)
+
+    async def answer(self, failure: RenderedFailure) -> None:
+        """See `Responder`."""
+        self._start = {"type": "http.response.start", "status": failure.status, "headers": failure.headers}
+        await self.send({"type": "http.response.body", "body": failure.body})
+
+    async def abort(self, document: Mapping[str, Any]) -> None:
+        """See `Responder`."""
+        try:
+            if not self._ended and not self.broken.is_set():
+                await self._close(document)
+        finally:
+            self.drop()
+
+    def drop(self) -> None:
+        """Let go of the connection, whatever is on it."""
+        if self._connection is not None:
+            self._connection.abort()
+        if self._reply is not None:
+            self._reply.cancel()
+
+    async def _send(self, message: Message) -> None:
+        if self.finished.is_set() or self.broken.is_set() or self._ended:
             raise RuntimeApiError("the answer is closed")
         if message["type"] == "http.response.start" and self._start is None:
             self._start = message
@@ -107,20 +140,9 @@ class StreamedResponder:
         if self._connection is None:
             await self._open(self._start, data, more=more)
         elif data and not self._bodiless:
-            self._check_reply()
-            await self._guarded(self._connection.send(*chunk(data)))
+            await self._write(*chunk(data))
         if not more:
             await self._close()
-
-    async def answer(self, failure: RenderedFailure) -> None:
-        """See `Responder`."""
-        self._start = {"type": "http.response.start", "status": failure.status, "headers": failure.headers}
-        await self.send({"type": "http.response.body", "body": failure.body})
-
-    async def abort(self, document: Mapping[str, Any]) -> None:
-        """See `Responder`."""
-        if self._connection is not None and not self.broken.is_set():
-            await self._close(document)
 
     async def _open(self, start: Message, data: bytes, *, more: bool) -> None:
         status = start["status"]
@@ -130,35 +152,45 @@ class StreamedResponder:
         elif self._fill and not data and not more:
             data = b" "
         first = prelude(status, start.get("headers", []), self._cookies) + DELIMITER + data
-        self._connection = await self._guarded(self._api.open_stream(self._invocation, first))
-        self._reply = asyncio.get_running_loop().create_task(self._connection.response())
+        self._connection = await self._api.connect()
+        self._reply = asyncio.get_running_loop().create_task(self._read_reply(self._connection))
+        await self._write(self._api.stream_head(self._invocation), *chunk(first))
 
-    def _check_reply(self) -> None:
-        """An answer from Lambda before ours is whole is a refusal, such as a 413."""
-        if self._reply is not None and self._reply.done():
-            self.broken.set()
-            raise RuntimeApiError("the Runtime API ended the answer early")
-
-    async def _close(self, document: Mapping[str, Any] | None = None) -> None:
-        if self._connection is None or self._reply is None:
-            return
+    async def _write(self, *parts: bytes) -> None:
+        assert self._connection is not None  # noqa: S101  for the type checker
         try:
-            await self._guarded(self._connection.send(last_chunk(document)))
-            reply = await self._guarded(self._reply)
-        finally:
-            self._reply.cancel()
-            await self._connection.close()
-        if reply.status >= HTTPStatus.BAD_REQUEST:
-            self.broken.set()
-            raise RuntimeApiError(f"the Runtime API refused the answer: {reply.status}")
-        self.finished.set()
-
-    async def _guarded(self, work: Any) -> Any:
-        try:
-            return await work
+            await self._connection.send(*parts)
         except RuntimeApiError:
             self.broken.set()
             raise
+        loop = asyncio.get_running_loop()
+        if loop.time() - self._yielded_at > LONGEST_TURN:
+            # Sending to a fast reader never waits: an app that does nothing else would keep the loop for itself.
+            await asyncio.sleep(0)
+            self._yielded_at = loop.time()
+
+    async def _read_reply(self, connection: Connection) -> None:
+        """Lambda's word on the answer. One that comes before its end is a refusal, such as a 413."""
+        try:
+            reply = await connection.response()
+        except RuntimeApiError:
+            self.broken.set()
+            raise
+        finally:
+            if not self._ended:
+                self.broken.set()
+                connection.abort()
+        if reply.status >= HTTPStatus.BAD_REQUEST or not self._ended:
+            self.broken.set()
+            raise RuntimeApiError(f"the Runtime API refused the answer: {reply.status}")
+
+    async def _close(self, document: Mapping[str, Any] | None = None) -> None:
+        assert self._reply is not None  # noqa: S101  likewise
+        self._ended = True
+        await self._write(last_chunk(document))
+        await asyncio.shield(self._reply)
+        self.drop()
+        self.finished.set()
 
 
 def prelude(status: int, headers: Headers, cookies: Cookies) -> bytes:
@@ -201,7 +233,10 @@ class BufferedResponder:
         """
         if self.finished.is_set() or self.broken.is_set():
             raise RuntimeApiError("the answer is closed")
-        self._messages.append(message)
+        if (message["type"] == "http.response.start") is bool(self._messages):
+            raise RuntimeError(f"unexpected ASGI message {message['type']}")
+        # A copy: an app may use the same object again.
+        self._messages.append(dict(message))
         self._size += len(message.get("body", b""))
         if self._size > LARGEST_BUFFERED:
             self._refuse()
@@ -218,6 +253,9 @@ class BufferedResponder:
 
     async def abort(self, document: Mapping[str, Any]) -> None:
         """Never needed: an answer in one piece has not begun until it is over."""
+
+    def drop(self) -> None:
+        """Nothing is held."""
 
     def _refuse(self) -> NoReturn:
         self.too_large = True

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 
 # Small: a reader who is slow slows the app down, instead of filling memory.
@@ -96,8 +95,6 @@ class Connection:
             return await self._reader.readexactly(int(headers["content-length"]))
         return await self._reader.read()
 
-    async def close(self) -> None:
-        """At once; what was not sent is dropped."""
-        self._writer.close()
-        with suppress(OSError):
-            await self._writer.wait_closed()
+    def abort(self) -> None:
+        """Close at once; what was not sent is dropped, and whoever waits to send is told so."""
+        self._writer.transport.abort()

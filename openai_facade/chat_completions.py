@@ -12,7 +12,7 @@ from gateway.chat_types import Waiting
 from gateway.collect import collect
 from gateway.connection import while_connected
 from gateway.errors import GatewayError
-from openai_facade.body import parse_body, read_json_body
+from gateway.json_body import parse_body, read_json_body
 from openai_facade.chat_wire import KEEP_ALIVE, ChunkWriter, completion_json, error_event, to_json
 from openai_facade.errors import error_body
 from openai_facade.schema import ChatBody

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from bootstrap.local_cognito import LocalCognito, local_cognito
 from tests.served import Served, models_file, serving
 from tests.upstreams import Upstream
 
@@ -45,6 +46,12 @@ def hasty(shared_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -
         while server.post({"model": "openai", "messages": [{"role": "user", "content": "x"}]}).status_code == 504:
             pass
         yield server
+
+
+@pytest.fixture(scope="session")
+def cognito(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCognito]:
+    with local_cognito(tmp_path_factory.mktemp("cognito")) as running:
+        yield running
 
 
 @pytest.fixture

@@ -90,7 +90,13 @@ class Deployed:
 
 @contextmanager
 def deployed(
-    folder: Path, cognito: LocalCognito, models: Mapping[str, Any], *, seconds: float = 60.0, **options: Any
+    folder: Path,
+    cognito: LocalCognito,
+    models: Mapping[str, Any],
+    *,
+    seconds: float = 60.0,
+    handler: str = "gateway",
+    **options: Any,
 ) -> Iterator[Deployed]:
     """A fresh deployment. Upper-case options are variables of the function's environment, others are the front's."""
     environment = {name: value for name, value in options.items() if name.isupper()}
@@ -106,7 +112,7 @@ def deployed(
     launch = Launch(
         command=wrapper_command(tree, system_python()),
         tree=tree,
-        handler="bootstrap.lambda_entry.gateway",
+        handler=f"bootstrap.lambda_entry.{handler}",
         environment=clean_environment(
             folder,
             **{

@@ -17,7 +17,7 @@ import pytest
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
-from bootstrap.local_cognito import LocalCognito, local_cognito
+from bootstrap.local_cognito import LocalCognito
 from infra_sam.archive import size_of
 from infra_sam.build import LARGEST, MB
 from tests.deployed import Deployed, artifact, deployed
@@ -35,12 +35,6 @@ def models(upstream: Upstream) -> dict[str, Any]:
     catalog["model_list"].append({"model_name": "crawl", "litellm_params": {"model": "demo/echo", "delay": 0.2}})
     catalog["model_list"].append({"model_name": "late", "litellm_params": {"model": "demo/echo", "delay": 2.5}})
     return catalog
-
-
-@pytest.fixture(scope="session")
-def cognito(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCognito]:
-    with local_cognito(tmp_path_factory.mktemp("cognito")) as running:
-        yield running
 
 
 @pytest.fixture(scope="session")

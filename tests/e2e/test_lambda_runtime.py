@@ -29,7 +29,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
     with ExitStack() as stack:
 
         def started(handler: str = "build", *, environment: dict[str, str] | None = None, **options: Any) -> Front:
-            names = {"seconds", "log_json", "invocation_ids", "snap_start", "next_headers"}
+            names = {"refuse_after", "seconds", "log_json", "invocation_ids", "snap_start", "next_headers"}
             launch = Launch(
                 command=wrapper_command(artifact(), system_python()),
                 tree=artifact(),
@@ -324,6 +324,8 @@ def test_sigterm_runs_the_lifespans_shutdown(start: Start) -> None:
         ("exits", {}, "the factory gave up"),
         ("build", {"STARTUP": "refused"}, "the database is away"),
         ("build", {"STARTUP": "raises"}, "a broken start"),
+        ("build", {"STARTUP": "exits"}, "SystemExit"),
+        ("returns_nothing", {}, "returned NoneType, which is no ASGI app"),
     ],
 )
 def test_an_init_that_fails_is_reported(
@@ -433,3 +435,75 @@ def test_without_a_runtime_api_the_process_ends(tmp_path: Path) -> None:
     )
     assert done.returncode == 1
     assert "no connection to the Runtime API" in done.stdout
+
+
+def test_a_deep_failure_within_an_answer_keeps_its_trailers_short(start: Start) -> None:
+    """Above about 4 KB of trailers AWS's server gives up on the environment; the front does likewise."""
+    front = start()
+    with pytest.raises(httpx.RemoteProtocolError):
+        httpx.get(f"{front.url}/breaks-deep")
+    error = front.answers[0].trailer_error
+    assert error is not None
+    assert "deeper" in error["stackTrace"][-1]
+    assert sum(map(len, front.answers[0].trailers.values())) < 3500
+    assert httpx.get(f"{front.url}/echo").status_code == 200
+    assert len(front.environments) == 1
+
+
+def test_tasks_that_send_side_by_side_make_one_answer(start: Start) -> None:
+    front = start()
+    content = httpx.get(f"{front.url}/side-by-side").content
+    assert sorted(set(content)) == sorted(b"abc")
+    assert len(content) == 300_000
+    assert len(front.answers) == 1
+
+
+def test_an_answer_that_lambda_refuses_is_given_up_and_the_app_is_told(start: Start) -> None:
+    front = start(refuse_after=3)
+    with pytest.raises(httpx.RemoteProtocolError):
+        httpx.get(f"{front.url}/listens", timeout=30)
+    front.call(front.settled())
+    assert "told: http.disconnect" in front.log()
+    assert len(front.environments) == 1
+
+
+def test_a_reader_that_stands_still_does_not_cost_the_environment(start: Start) -> None:
+    front = start(seconds=2.0)
+    with socket.create_connection(("127.0.0.1", int(front.url.rpartition(":")[2]))) as connection:
+        connection.sendall(b"GET /large?size=100000000 HTTP/1.1\r\nhost: x\r\n\r\n")
+        connection.recv(1000)
+        front.call(front.settled())
+        assert httpx.get(f"{front.url}/echo").status_code == 200
+    assert len(front.environments) == 1
+
+
+@pytest.mark.parametrize("path", ["sys-exit", "sys-exit-within"])
+def test_an_app_that_exits_ends_its_answer_and_not_the_environment(start: Start, path: str) -> None:
+    front = start()
+    if path == "sys-exit":
+        assert httpx.get(f"{front.url}/{path}").status_code == 500
+    else:
+        with pytest.raises(httpx.RemoteProtocolError):
+            httpx.get(f"{front.url}/{path}")
+    assert httpx.get(f"{front.url}/echo").status_code == 200
+    assert len(front.environments) == 1
+
+
+def test_callbacks_that_fail_leave_a_plain_500(start: Start) -> None:
+    front = start("unspeakable")
+    answer = httpx.get(f"{front.url}/raises")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (500, "app_failed")
+    assert "planted-secret" not in front.log()
+
+
+def test_a_body_that_is_no_text_is_a_400(start: Start) -> None:
+    front = start(event=lambda head, body: {**events.v1(head, body), "body": {"a": 1}})
+    assert httpx.get(f"{front.url}/echo").status_code == 400
+    assert len(front.environments) == 1
+
+
+def test_odd_log_records_are_still_one_json_line(start: Start) -> None:
+    front = start()
+    assert httpx.get(f"{front.url}/odd-logs").text == "ok"
+    (line,) = lines_of(front)
+    assert (line["level"], line["message"]) == ("WARNING", "odd")

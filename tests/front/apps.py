@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import os
+import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import parse_qs
@@ -47,6 +48,8 @@ class App:
             return
         if os.environ.get("STARTUP") == "raises":
             raise ValueError("a broken start")
+        if os.environ.get("STARTUP") == "exits":
+            sys.exit(0)
         scope["state"]["shared"] = "from the lifespan"
         self.forever = asyncio.Event()
         async with asyncio.TaskGroup() as tasks:
@@ -199,6 +202,51 @@ class App:
         await start(send)
         await body(send, b"ok")
 
+    async def do_breaks_deep(self, send: Send) -> None:
+        await start(send)
+        await body(send, b"one\n", more=True)
+
+        def deeper(levels: int) -> None:
+            if levels == 0:
+                raise ValueError(SECRET * 1000)
+            deeper(levels - 1)
+
+        deeper(60)
+
+    async def do_side_by_side(self, send: Send) -> None:
+        await start(send)
+        async with asyncio.TaskGroup() as tasks:
+            for piece in (b"a" * 100_000, b"b" * 100_000, b"c" * 100_000):
+                tasks.create_task(body(send, piece, more=True))
+        await body(send)
+
+    async def do_listens(self, send: Send) -> None:
+        await self.content()
+
+        async def flow() -> None:
+            await start(send)
+            while True:
+                await body(send, b"x" * 65536, more=True)
+
+        task = asyncio.create_task(flow())
+        message = await self.receive()
+        print(f"told: {message['type']}", flush=True)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    async def do_sys_exit(self, send: Send) -> None:
+        sys.exit(0)
+
+    async def do_sys_exit_within(self, send: Send) -> None:
+        await start(send)
+        await body(send, b"one\n", more=True)
+        sys.exit(0)
+
+    async def do_odd_logs(self, send: Send) -> None:
+        logger.warning("odd", extra={"level": "x", "nan": float("nan"), "pairs": {(1, 2): 3}})
+        await start(send)
+        await body(send, b"ok")
+
     async def do_exits(self, send: Send) -> None:
         os._exit(3)
 
@@ -239,6 +287,17 @@ def hooked() -> Function:
 
 
 nothing = None
+
+
+def returns_nothing() -> None:
+    """A factory that forgot its app."""
+
+
+def unspeakable() -> Function:
+    def raises(_: object) -> Any:
+        raise RuntimeError("no words")
+
+    return Function(app=App(), message_of=raises, render_failure=raises)
 
 
 def exits() -> Function:

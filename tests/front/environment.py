@@ -40,6 +40,8 @@ class Launch:
     snap_start: bool = False
     # What only a stray test needs: pieces of the Runtime API's answers to bend.
     next_headers: dict[str, str] = field(default_factory=dict)
+    # Answer a streamed answer with 413 after that many reads, and read no more of it.
+    refuse_after: int | None = None
 
 
 @dataclass
@@ -246,7 +248,7 @@ class Environment:
             answer.began.set()
             await answer.pieces.put(None)
         else:
-            await self._take(answer, head, reader)
+            await self._take(answer, head, reader, writer)
         answer.complete = True
         writer.write(_accepted())
         await writer.drain()
@@ -272,7 +274,9 @@ class Environment:
         writer.write(response(200, list(headers.items()), event))
         await writer.drain()
 
-    async def _take(self, answer: Answer, head: Head, reader: asyncio.StreamReader) -> None:
+    async def _take(
+        self, answer: Answer, head: Head, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         mode = head.get("lambda-runtime-function-response-mode")
         answer.streamed, answer.content_type = mode == "streaming", head.get("content-type")
         answer.began.set()
@@ -284,6 +288,13 @@ class Environment:
         async for piece in body:
             answer.times.append(time.monotonic())
             await answer.pieces.put(piece)
+            if len(answer.times) == self._launch.refuse_after:
+                answer.verdict = "refused"
+                writer.write(response(413, [("content-length", "0")]))
+                await answer.pieces.put(None)
+                # The connection stays open, and unread.
+                await self._asked.wait()
+                return
         answer.trailers = body.trailers
         if not body.complete:
             answer.verdict = "the answer broke off"

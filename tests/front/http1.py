@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 HEAD_LIMIT = 1024 * 1024
+TRAILER_LIMIT = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,7 @@ class Chunked:
         self._reader = reader
         self._buffer = bytearray()
         self.trailers: dict[str, str] = {}
+        self.trailer_bytes = 0
         self.complete = False
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
@@ -97,6 +99,10 @@ class Chunked:
                 self.complete = True
                 return
             name, _, value = line.partition(":")
+            self.trailer_bytes += len(line)
+            if self.trailer_bytes > TRAILER_LIMIT:
+                # As AWS's emulator: it panics, and the environment is lost.
+                raise ConnectionResetError
             self.trailers[name.strip().lower()] = value.strip()
 
 

@@ -1,4 +1,4 @@
-"""Run by the SAM CLI's own interpreter: prints template.yaml as SAM's transform leaves it, for parameters given as JSON."""
+"""Run by the SAM CLI's own interpreter: prints a template as SAM's transform leaves it. Arguments: file, parameters."""
 
 import json
 import sys

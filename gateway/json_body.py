@@ -1,14 +1,13 @@
 """Reads and checks a request body. What is wrong is named; what was sent is never echoed."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
-from starlette.types import Receive, Scope
 
-from gateway.connection import read_body
+from gateway.connection import Receive, read_body
 from gateway.errors import (
     GatewayError,
     InvalidJson,
@@ -21,7 +20,7 @@ Body = TypeVar("Body", bound=BaseModel)
 FORM_TYPES = (b"application/x-www-form-urlencoded", b"multipart/form-data")
 
 
-async def read_json_body(scope: Scope, receive: Receive) -> bytes:
+async def read_json_body(scope: Mapping[str, Any], receive: Receive) -> bytes:
     """The whole body, which may not say that it is something other than JSON.
 
     Raises:
