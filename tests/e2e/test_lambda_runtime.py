@@ -134,6 +134,7 @@ def test_the_answer_to_head_has_no_body_even_where_the_app_sends_one(start: Star
     front = start()
     answer = httpx.head(f"{front.url}/stream?count=3")
     assert (answer.status_code, answer.content) == (200, b"")
+    front.call(front.settled())
     assert front.answers[0].complete
 
 

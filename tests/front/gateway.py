@@ -30,12 +30,14 @@ class FrontOptions:
         idle_seconds: silence after which the gateway gives up on a stream.
         freeze: stop the process (SIGSTOP) whenever it waits for an event.
         event: v1, v2 or alb.
+        error_objects: answer as the template's GatewayResponses do, and not as API Gateway does by default.
     """
 
     environments: int = 1
     buffered: bool = False
     idle_seconds: float = 300.0
     freeze: bool = False
+    error_objects: bool = False
     event: Callable[[Head, bytes], dict[str, Any]] = events.v1
 
 
@@ -116,16 +118,16 @@ class Front:
     async def _request(self, head: Head, body: bytes, writer: asyncio.StreamWriter) -> bool:
         """Answer one request. False: the connection is to be closed, as after an answer that broke off."""
         if sum(len(name) + len(value) for name, value in head.headers) > LARGEST_HEADERS:
-            return await _refuse(writer, 431, "Request header fields too large")
+            return await self._refuse(writer, 431, "Request header fields too large")
         event = json.dumps(self.options.event(head, body)).encode()
         if len(body) > LARGEST_BODY or len(event) > LARGEST_EVENT:
-            return await _refuse(writer, 413, "Request Too Long")
+            return await self._refuse(writer, 413, "Request Too Long")
         async with asyncio.timeout(QUEUE_SECONDS):
             await self._slots.acquire()
         environment = self._idle.get_nowait() if not self._idle.empty() else await self._new()
         if environment.exited.is_set():
             self._slots.release()
-            return await _refuse(writer, 502, "Internal server error")
+            return await self._refuse(writer, 502, "Internal server error")
         answer = await environment.invoke(event)
         self.answers.append(answer)
         # The function runs on when its caller has gone.
@@ -144,25 +146,25 @@ class Front:
     async def _pass_on(self, head: Head, answer: Answer, writer: asyncio.StreamWriter) -> bool:
         await answer.began.wait()
         if answer.error is not None:
-            return await _refuse(writer, 502, "Internal server error")
+            return await self._refuse(writer, 502, "Internal server error")
         pieces = answer.body()
         if not answer.streamed:
             if not self.options.buffered and not answer.verdict:
-                return await _refuse(writer, 502, "Internal server error")
+                return await self._refuse(writer, 502, "Internal server error")
             return await self._whole([piece async for piece in pieces], answer, writer)
         if self.options.buffered:
-            return await _refuse(writer, 502, "Internal server error")
+            return await self._refuse(writer, 502, "Internal server error")
         first = b""
         while DELIMITER not in first:
             piece = await self._piece(answer)
             if piece is None or len(first) > LARGEST_PRELUDE:
-                return await _refuse(
+                return await self._refuse(
                     writer, 504 if answer.verdict == "Task timed out" else 502, "Internal server error"
                 )
             first += piece
         raw, _, rest = first.partition(DELIMITER)
         if len(raw) > LARGEST_PRELUDE:
-            return await _refuse(writer, 502, "Internal server error")
+            return await self._refuse(writer, 502, "Internal server error")
         status, headers = _status_and_headers(json.loads(raw))
         bodiless = head.method == "HEAD" or status in {204, 304}
         framing = [] if bodiless else [("transfer-encoding", "chunked")]
@@ -184,6 +186,17 @@ class Front:
             writer.write(b"0\r\n\r\n")
         return not gone
 
+    async def _refuse(self, writer: asyncio.StreamWriter, status: int, message: str) -> bool:
+        document: dict[str, Any] = {"message": message}
+        headers = [("content-type", "application/json")]
+        if self.options.error_objects:
+            document = {"type": "error", "error": {"message": message, "type": "x", "param": None, "code": str(status)}}
+            headers.append(("x-request-id", "front"))
+        body = json.dumps(document).encode()
+        writer.write(response(status, [*headers, ("content-length", str(len(body)))], body))
+        await writer.drain()
+        return True
+
     async def _piece(self, answer: Answer) -> bytes | None:
         try:
             async with asyncio.timeout(self.options.idle_seconds):
@@ -198,7 +211,7 @@ class Front:
 
     async def _whole(self, pieces: list[bytes], answer: Answer, writer: asyncio.StreamWriter) -> bool:
         if answer.verdict:
-            return await _refuse(writer, 502, "Internal server error")
+            return await self._refuse(writer, 502, "Internal server error")
         document = json.loads(b"".join(pieces))
         import base64
 
@@ -220,13 +233,6 @@ def _status_and_headers(document: dict[str, Any]) -> tuple[int, list[tuple[str, 
         headers += [(name, value) for value in values]
     headers += [("set-cookie", value) for value in document.get("cookies") or ()]
     return document["statusCode"], headers
-
-
-async def _refuse(writer: asyncio.StreamWriter, status: int, message: str) -> bool:
-    body = json.dumps({"message": message}).encode()
-    writer.write(response(status, [("content-type", "application/json"), ("content-length", str(len(body)))], body))
-    await writer.drain()
-    return True
 
 
 @contextmanager
