@@ -130,7 +130,8 @@ def test_values_are_never_echoed(served: Served) -> None:
         ("GET", "/v1/models/nope", 404, "model_not_found"),
         ("GET", "/.well-known/oauth-authorization-server", 404, "unknown_route"),
         ("GET", "/.well-known/oauth-protected-resource/mcp", 404, "unknown_route"),
-        ("GET", "/v1/../admin/v1/keys", 404, "unknown_route"),
+        ("GET", "/v1/%2e%2e/admin/v1/keys", 404, "unknown_route"),
+        ("GET", "/admin/v1/keys", 405, "method_not_allowed"),
         ("GET", "/models/..%2f..%2fadmin", 404, "model_not_found"),
     ],
 )
