@@ -215,6 +215,8 @@ class Environment:
                 await self._routed(head, reader, writer)
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
+        except asyncio.CancelledError:
+            writer.transport.abort()
         finally:
             writer.close()
 

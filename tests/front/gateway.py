@@ -67,10 +67,14 @@ class Front:
             self._server.close()
         for environment in self.environments:
             await environment.stop()
-        tasks = list(self._tasks)
+        # All that runs on this loop is ours: exchanges that wait for a reader who has stopped reading, for one.
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        # Closed transports let go of their sockets in the next turns of the loop.
+        for _ in range(3):
+            await asyncio.sleep(0)
 
     def call(self, work: Any) -> Any:
         """Run a coroutine on the front's loop, from a test's thread."""
@@ -109,8 +113,11 @@ class Front:
                 body = await read_body(reader, head)
                 if not await self._request(head, body, writer) or head.get("connection").lower() == "close":
                     break
-        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            pass  # gone, or the front is
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass
+        except asyncio.CancelledError:
+            # The front stops: what a stalled reader did not take is dropped.
+            writer.transport.abort()
         finally:
             self._tasks.discard(task)
             writer.close()

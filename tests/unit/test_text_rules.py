@@ -202,6 +202,7 @@ def all_errors(kind: type[GatewayError]) -> list[type[GatewayError]]:
 def test_every_error_of_the_tree_renders_to_openais_shape(kind: type[GatewayError]) -> None:
     special: dict[str, dict[str, Any]] = {
         "MethodNotAllowed": {"allow": "GET"},
+        "AnswerTooLarge": {"limit": 1},
         "RequestTooLarge": {"limit": 1, "size": 2},
         "DeadlineExceeded": {"limit_seconds": 1.0},
     }
