@@ -182,7 +182,8 @@ class Front:
         while more is not None:
             if more and not bodiless and not gone:
                 try:
-                    writer.writelines((b"%x\r\n" % len(more), more, b"\r\n"))
+                    # Not `writelines`: in Python 3.13.0 it knows no back pressure.
+                    writer.write(b"%x\r\n%b\r\n" % (len(more), more))
                     await writer.drain()
                 except ConnectionError:
                     gone = True
