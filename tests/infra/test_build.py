@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 import httpx
@@ -51,6 +52,11 @@ def test_all_of_ours_is_there_and_none_of_the_tools() -> None:
     for name in ("keycli", "tests", "bench", "infra_sam", "moto", "pytest", "typer", "tokenizers"):
         assert not (tree / name).exists()
     assert all(os.access(tree / script, os.X_OK) for script in ("run.sh", "run_web.sh"))
+
+
+def test_the_artifact_has_every_package_of_the_server() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert set(PACKAGES) == set(project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]) - {"keycli"}
 
 
 def test_only_the_aws_services_in_use_are_there() -> None:

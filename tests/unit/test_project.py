@@ -68,6 +68,9 @@ def test_each_package_is_the_one_in_this_repository(name: str) -> None:
         ("providers", "import mcp"),
         ("gateway", "import boto3"),
         ("limits", "import starlette"),
+        ("lambda_runtime", "import gateway.errors"),
+        ("lambda_runtime", "import anyio"),
+        ("openai_facade", "import lambda_runtime"),
     ],
 )
 def test_an_import_against_the_rules_breaks_the_check(package: str, line: str, tmp_path: Path) -> None:
