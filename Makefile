@@ -3,7 +3,7 @@
 #   make test           all that CI runs: make check, then every test
 #   make check          ruff, mypy --strict, import-linter
 #   make test-fast      the tests that need no server process
-#   make bench          figures: what the application costs to build, beside `import litellm`
+#   make bench          figures: start-up, cold starts of the artifact, streaming
 #   make build          what Lambda runs: build/lambda-<arch> and its zip (ARCH=arm64|x86_64 RUNTIME=python3.13 MODELS=models.yaml)
 #   make deploy         build, validate, `sam deploy --guided`; prints the address and the next command
 #   make smoke          checks a deployment (URL=https://... KEY=sk-zg_...)

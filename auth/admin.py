@@ -1,6 +1,5 @@
 """Key administration over REST: who may, and the creation of a key."""
 
-import json
 import logging
 import time
 from collections.abc import Callable, Mapping
@@ -17,7 +16,7 @@ from starlette.types import Scope as AsgiScope
 from auth.cognito import CognitoWriter, KeyConflictError, StoreMisconfiguredError, StoreUnavailableError
 from auth.guard import Verify, presented_key
 from auth.key_format import ApiKey
-from auth.records import MAX_LABEL, MAX_OWNER, PolicyDocument, TeamSlug, normalised_owner
+from auth.records import MAX_LABEL, MAX_OWNER, PolicyDocument, TeamSlug, key_username, normalised_owner
 from gateway.call import REQUEST_ID
 from gateway.errors import InsufficientScope, KeyConflict, StoreUnavailable
 from gateway.identity import Scope
@@ -118,7 +117,7 @@ class CreateKey:
             extra={
                 "event": "key.created",
                 "actor": actor.name,
-                "key_id": f"k_{key.kid}",
+                "key_id": key_username(key.kid),
                 "owner": normalised_owner(body.owner),
                 "team": body.team,
                 "policy": body.policy.model_dump(mode="json", exclude_none=True),
@@ -144,7 +143,7 @@ def _shown(body: CreateKeyBody, key: ApiKey, now: int, expires_at: int) -> dict[
     owner = normalised_owner(body.owner)
     return {
         "object": "organization.admin_api_key",
-        "id": f"k_{key.kid}",
+        "id": key_username(key.kid),
         "name": body.name,
         "value": key.reveal(),
         "redacted_value": str(key),
@@ -154,5 +153,5 @@ def _shown(body: CreateKeyBody, key: ApiKey, now: int, expires_at: int) -> dict[
         "status": "active",
         "owner": {"type": "user", "object": "organization.user", "id": owner, "name": owner},
         "team": body.team,
-        "policy": json.loads(body.policy.model_dump_json(exclude_none=True)),
+        "policy": body.policy.model_dump(mode="json", exclude_none=True),
     }

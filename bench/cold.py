@@ -214,5 +214,3 @@ def show(result: Mapping[str, Any]) -> None:
         ready = f"{row['ready']:7.3f} s" if "ready" in row else ""
         peak = f"{row['peak_mib']:6.0f} MiB" if "peak_mib" in row else ""
         print(f"{name:<30}{ready:>9}{row['total']:7.3f} s{peak:>11}")
-    for name, (ratio, limit) in result["ratios"].items():
-        print(f"{name:<30} {ratio:.2f} x (target <= {limit}): {'met' if ratio <= limit else 'MISSED'}")

@@ -45,8 +45,6 @@ def show(result: Mapping[str, Any]) -> None:
     base = result["medians"]["import litellm"]
     for name, median in result["medians"].items():
         print(f"{name:<24} {median:7.3f} s   {median / base:6.2f} x import litellm")
-    for name, (ratio, limit) in result["ratios"].items():
-        print(f"{name} = {ratio:.2f} (target <= {limit}): {'met' if ratio <= limit else 'MISSED'}")
 
 
 def cpu_seconds(program: str) -> float:

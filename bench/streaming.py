@@ -65,8 +65,6 @@ def show(result: Mapping[str, Any]) -> None:
     print(f"\nStreaming, medians of {result['runs']} interleaved runs")
     for part, row in result["medians"].items():
         print(f"{part:<20} uvicorn {row['uvicorn']:8.2f}   lambda_runtime + front {row['lambda']:8.2f}")
-    for name, (surplus, limit) in result["ratios"].items():
-        print(f"{name:<30} {surplus:.2f} (target <= {limit}): {'met' if surplus <= limit else 'MISSED'}")
 
 
 def _timed(address: str, count: int) -> tuple[float, float]:

@@ -3,7 +3,6 @@
 import fcntl
 import hashlib
 import json
-import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -128,6 +127,5 @@ def deployed(
         log=folder / "function.log",
         seconds=seconds,
     )
-    shutil.rmtree(folder / "function.log", ignore_errors=True)
     with fronted(launch, **front_options) as front, ExitStack() as resources:
         yield Deployed(front=front, api_key=key.reveal(), resources=resources)

@@ -129,13 +129,9 @@ class Environment:
         self._watcher = asyncio.create_task(self._watch())
 
     async def ready(self) -> bool:
-        """Wait for the first /next; False when the process ended before."""
+        """Wait until the function has asked for the next event; False when the process ended before."""
         await first_of(self._asked.wait(), self.exited.wait())
         return self._asked.is_set()
-
-    async def idle(self) -> bool:
-        """Wait until the function has asked for the next event."""
-        return await self.ready()
 
     async def invoke(self, event: bytes) -> Answer:
         """Hand over an event. The answer fills as it comes."""

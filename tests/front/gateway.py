@@ -1,11 +1,12 @@
 """API Gateway's part: takes HTTP, makes events, passes answers on as they come, keeps the documented limits."""
 
 import asyncio
+import base64
 import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from tests.front import events
@@ -144,7 +145,7 @@ class Front:
         return await self._pass_on(head, answer, writer)
 
     async def _release(self, environment: Environment) -> None:
-        if await environment.idle() and not environment.exited.is_set():
+        if await environment.ready() and not environment.exited.is_set():
             if self.options.freeze:
                 environment.freeze()
             self._idle.put_nowait(environment)
@@ -221,8 +222,6 @@ class Front:
         if answer.verdict:
             return await self._refuse(writer, 502, "Internal server error")
         document = json.loads(b"".join(pieces))
-        import base64
-
         body = base64.b64decode(document["body"]) if document.get("isBase64Encoded") else document["body"].encode()
         status, headers = _status_and_headers(document)
         headers = [(name, value) for name, value in headers if name.lower() != "content-length"]
@@ -246,7 +245,7 @@ def _status_and_headers(document: dict[str, Any]) -> tuple[int, list[tuple[str, 
 @contextmanager
 def fronted(launch: Launch, **options: Any) -> Iterator[Front]:
     """A front in a thread of its own."""
-    front = Front(replace(launch), FrontOptions(**options))
+    front = Front(launch, FrontOptions(**options))
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="front", daemon=True)
     thread.start()
